@@ -1,0 +1,95 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every Swift target is compiled with the same strictness; see docs/architecture.md.
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// A library room of the house: `Sources/<name>`.
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// One CNI plugin's logic: `Sources/Plugins/<folder>`, module `<folder>Plugin`. No plugin depends on another.
+func plugin(_ folder: String, _ extra: [Target.Dependency] = []) -> Target {
+    .target(
+        name: "\(folder)Plugin",
+        dependencies: ["PluginKit", "CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"] + extra,
+        path: "Sources/Plugins/\(folder)",
+        swiftSettings: strict
+    )
+}
+
+/// One executable: `Sources/Commands/<name>/main.swift`, which hands the process to its plugin.
+func command(_ name: String, _ plugin: String) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: ["PluginKit", .byName(name: "\(plugin)Plugin")],
+        path: "Sources/Commands/\(name)",
+        swiftSettings: strict
+    )
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+}
+
+let package = Package(
+    name: "swiftlet",
+    products: [
+        .executable(name: "bridge", targets: ["bridge"]),
+        .executable(name: "host-local", targets: ["host-local"]),
+        .executable(name: "null", targets: ["null"]),
+        .executable(name: "loopback", targets: ["loopback"]),
+    ],
+    targets: [
+        // C headers and shims only.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CLibMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+        .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+
+        // Inner rooms.
+        room("NetworkTypes"),
+        room("System", ["CLinux"]),
+        room("JSON", ["CJansson"]),
+        room("CNI", ["JSON", "NetworkTypes", "System"]),
+        room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
+        room("IPAM", ["JSON", "NetworkTypes", "System"]),
+        room("PluginKit", ["CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"]),
+
+        plugin("Bridge"),
+        plugin("HostLocal"),
+        plugin("Null"),
+        plugin("Loopback"),
+
+        command("bridge", "Bridge"),
+        command("host-local", "HostLocal"),
+        command("null", "Null"),
+        command("loopback", "Loopback"),
+
+        // Fixtures and the machinery shared by the test targets.
+        .target(
+            name: "TestSupport", dependencies: ["CLinux", "NetworkTypes", "System"], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        tests("NetworkTypesTests", ["NetworkTypes"]),
+        tests("SystemTests", ["System", "TestSupport"]),
+        tests("JSONTests", ["JSON", "TestSupport"]),
+        tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
+        tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
+        tests(
+            "PluginTests",
+            [
+                "BridgePlugin", "HostLocalPlugin", "NullPlugin", "LoopbackPlugin", "PluginKit", "CNI", "IPAM", "JSON",
+                "Netlink", "NetworkTypes", "System", "TestSupport",
+            ]),
+        tests("KernelTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

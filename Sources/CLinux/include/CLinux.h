@@ -1,0 +1,61 @@
+// Linux declarations that Swift's Glibc module leaves out, and wrappers for variadic or macro-shaped calls.
+#pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/magic.h>
+#include <linux/neighbour.h>
+#include <linux/net_namespace.h>
+#include <linux/netlink.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/// The suite's one version number: about lines, the ELF note, `--version`.
+#define SWIFTLET_VERSION "0.1.0"
+
+/// `open(2)` with a mode (variadic in C).
+int swiftlet_open(const char *path, int flags, mode_t mode);
+/// `openat(2)` with a mode (variadic in C).
+int swiftlet_openat(int directory, const char *path, int flags, mode_t mode);
+/// The calling thread's `errno`.
+int swiftlet_errno(void);
+/// `strerror_l`-like: the C library's text for an errno, never NULL.
+const char *swiftlet_strerror(int number);
+/// The C name of an errno ("ENOENT"), or NULL.
+const char *swiftlet_errno_name(int number);
+/// `__environ`, which Swift 6 refuses as a mutable global.
+char **swiftlet_environ(void);
+/// `WIFEXITED`/`WEXITSTATUS` as one number: exit status, or -signal.
+int swiftlet_wait_status(int status);
+/// Runs `body(context)` on a fresh thread and joins it. Returns an errno; 0 when the thread ran.
+int swiftlet_run_on_thread(void (*body)(void *), void *context);
+/// Sets `O_NONBLOCK`. Returns 0 or -1.
+int swiftlet_set_nonblocking(int descriptor);
+/// Asks the kernel to answer with extended acks, capped acks and strict dump checking. Returns 0 or -1.
+int swiftlet_netlink_options(int descriptor);

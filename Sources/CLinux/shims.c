@@ -1,0 +1,57 @@
+#include "CLinux.h"
+
+int swiftlet_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+
+int swiftlet_openat(int directory, const char *path, int flags, mode_t mode) {
+    return openat(directory, path, flags, mode);
+}
+
+int swiftlet_errno(void) { return errno; }
+
+const char *swiftlet_strerror(int number) {
+    const char *text = strerrordesc_np(number);
+    return text ? text : "unknown error";
+}
+
+const char *swiftlet_errno_name(int number) { return strerrorname_np(number); }
+
+char **swiftlet_environ(void) { return environ; }
+
+int swiftlet_wait_status(int status) {
+    if (WIFEXITED(status)) return WEXITSTATUS(status);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : -255;
+}
+
+struct thread_call {
+    void (*body)(void *);
+    void *context;
+};
+
+static void *thread_entry(void *argument) {
+    struct thread_call *call = argument;
+    call->body(call->context);
+    return NULL;
+}
+
+int swiftlet_run_on_thread(void (*body)(void *), void *context) {
+    struct thread_call call = {body, context};
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, thread_entry, &call);
+    if (error != 0) return error;
+    return pthread_join(thread, NULL);
+}
+
+int swiftlet_set_nonblocking(int descriptor) {
+    int flags = fcntl(descriptor, F_GETFL);
+    return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
+}
+
+int swiftlet_netlink_options(int descriptor) {
+    int on = 1;
+    int level = 270;  // SOL_NETLINK, linux/socket.h
+    // Extended acks carry the kernel's own words; without them errors are only a number, so an old kernel is no failure.
+    (void)setsockopt(descriptor, level, NETLINK_EXT_ACK, &on, sizeof on);
+    (void)setsockopt(descriptor, level, NETLINK_CAP_ACK, &on, sizeof on);
+    (void)setsockopt(descriptor, level, NETLINK_GET_STRICT_CHK, &on, sizeof on);
+    return 0;
+}

@@ -1,0 +1,91 @@
+/// A JSON value (RFC 8259). Objects keep the order of their members.
+public enum Value: Equatable, Sendable {
+    /// `null`
+    case null
+    /// `true` or `false`
+    case bool(Bool)
+    /// A number without fraction or exponent that fits 64 bits.
+    case integer(Int64)
+    /// Any other number.
+    case real(Double)
+    /// A string.
+    case string(String)
+    /// An array.
+    case array([Value])
+    /// An object.
+    case object(Object)
+
+    /// What the value is called in messages: "string", "object", …
+    public var typeName: String {
+        switch self {
+        case .null: "null"
+        case .bool: "boolean"
+        case .integer, .real: "number"
+        case .string: "string"
+        case .array: "array"
+        case .object: "object"
+        }
+    }
+}
+
+extension Value: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+    ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
+{
+    /// A string.
+    public init(stringLiteral value: String) { self = .string(value) }
+    /// A number.
+    public init(integerLiteral value: Int64) { self = .integer(value) }
+    /// A boolean.
+    public init(booleanLiteral value: Bool) { self = .bool(value) }
+    /// An array.
+    public init(arrayLiteral elements: Value...) { self = .array(elements) }
+    /// An object, members in the order written.
+    public init(dictionaryLiteral elements: (String, Value)...) { self = .object(Object(elements)) }
+    /// `null`.
+    public init(nilLiteral: ()) { self = .null }
+}
+
+/// A JSON object: members in order, each key once.
+public struct Object: Equatable, Sendable {
+    /// One key with its value.
+    public struct Member: Equatable, Sendable {
+        /// The key, as spelt.
+        public let key: String
+        /// The value.
+        public var value: Value
+    }
+
+    /// The members in order.
+    public private(set) var members: [Member]
+
+    /// An object of pairs; a repeated key replaces the earlier value.
+    public init(_ pairs: [(String, Value)] = []) {
+        members = []
+        for (key, value) in pairs { self[key] = value }
+    }
+
+    /// An object of members that are known to be distinct.
+    init(distinct members: [Member]) {
+        self.members = members
+    }
+
+    /// The value of exactly this key; setting nil removes the member, setting a new key appends it.
+    public subscript(key: String) -> Value? {
+        get { members.first { $0.key == key }?.value }
+        set {
+            let index = members.firstIndex { $0.key == key }
+            switch (index, newValue) {
+            case (let index?, let value?): members[index].value = value
+            case (let index?, nil): members.remove(at: index)
+            case (nil, let value?): members.append(Member(key: key, value: value))
+            case (nil, nil): break
+            }
+        }
+    }
+
+    /// The value of a key in any mix of cases, as every Go plugin reads its configuration; of several members whose keys
+    /// differ only in case, the last one counts.
+    public func value(caseInsensitive key: String) -> Value? {
+        members.last { $0.key == key || $0.key.lowercased() == key.lowercased() }?.value
+    }
+}

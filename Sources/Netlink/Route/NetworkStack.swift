@@ -1,0 +1,95 @@
+public import NetworkTypes
+public import System
+
+/// What the kernel refused, or how talking to it failed.
+public struct NetlinkError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The verb, for example "create link".
+    public let operation: String
+    /// The object, for example "veth1a2b3c4d5e6".
+    public let subject: String
+    /// The cause.
+    public let errno: Errno
+    /// The kernel's own words from the extended ack, when it had any.
+    public let kernelMessage: String?
+
+    /// Describes a refusal.
+    public init(operation: String, subject: String, errno: Errno, kernelMessage: String? = nil) {
+        self.operation = operation
+        self.subject = subject
+        self.errno = errno
+        self.kernelMessage = kernelMessage
+    }
+
+    /// For example "create link eth0: file exists (EEXIST): Device already exists".
+    public var description: String {
+        "\(operation) \(subject): \(errno) (\(errno.name))" + (kernelMessage.map { ": \($0)" } ?? "")
+    }
+
+    /// The object was already there (`EEXIST`).
+    public var isAlreadyThere: Bool { errno == .fileExists }
+
+    /// The object, or what it hung on, is gone (`ENODEV`, `ENOENT`, `ESRCH`, `EADDRNOTAVAIL`).
+    public var isGone: Bool {
+        [.noSuchDevice, .noSuchFileOrDirectory, .noSuchProcess, .addressNotAvailable].contains(errno)
+    }
+}
+
+/// One network namespace's links, addresses, routes and neighbours: the verbs the suite needs.
+///
+/// ``RouteSession`` speaks to the kernel; tests put a fake or a fault injector in its place. Every verb is one request
+/// that either happened or did not.
+public protocol NetworkStack: AnyObject {
+    // MARK: Links
+
+    /// The link of that name, nil when there is none. Equivalent: `ip -d link show NAME`.
+    func link(named name: String) throws(NetlinkError) -> Link?
+    /// The link of that index, nil when there is none.
+    func link(index: Int32) throws(NetlinkError) -> Link?
+    /// All links. Equivalent: `ip -d link show`.
+    func links() throws(NetlinkError) -> [Link]
+    /// Makes a link; `EEXIST` when the name is taken. Equivalent: `ip link add …`.
+    func createLink(_ spec: LinkSpec) throws(NetlinkError)
+    /// Changes a link. Equivalent: `ip link set …`.
+    func changeLink(index: Int32, _ change: LinkChange) throws(NetlinkError)
+    /// Removes a link, a veth with its other end. Equivalent: `ip link delete …`.
+    func deleteLink(index: Int32) throws(NetlinkError)
+
+    // MARK: Bridge ports
+
+    /// Changes a bridge port. Equivalent: `bridge link set dev …`.
+    func changePort(index: Int32, _ change: BridgePortChange) throws(NetlinkError)
+    /// The VLANs of a port (or, for a bridge's own index, of the bridge). Equivalent: `bridge vlan show dev …`.
+    func vlans(port index: Int32) throws(NetlinkError) -> [PortVLAN]
+    /// Adds a VLAN to a port. Equivalent: `bridge vlan add dev … vid …`.
+    func addVLAN(_ vlan: PortVLAN, port index: Int32) throws(NetlinkError)
+    /// Removes a VLAN from a port. Equivalent: `bridge vlan delete dev … vid …`.
+    func removeVLAN(_ identifier: UInt16, port index: Int32) throws(NetlinkError)
+
+    // MARK: Addresses
+
+    /// The addresses of a link, or of all links when nil. Equivalent: `ip address show`.
+    func addresses(link index: Int32?) throws(NetlinkError) -> [InterfaceAddress]
+    /// Adds an address; `EEXIST` when it is there. Equivalent: `ip address add …`.
+    func addAddress(_ address: InterfaceAddress) throws(NetlinkError)
+    /// Removes an address. Equivalent: `ip address delete …`.
+    func removeAddress(_ address: InterfaceAddress) throws(NetlinkError)
+
+    // MARK: Routes
+
+    /// The unicast routes of one family, all tables but local. Equivalent: `ip route show table all`.
+    func routes(family: AddressFamily) throws(NetlinkError) -> [Route]
+    /// Adds a route; routes to one destination by other gateways may coexist (create, not exclusive; for IPv6 append).
+    /// Equivalent: `ip route append …`.
+    func addRoute(_ route: Route) throws(NetlinkError)
+    /// Removes a route. Equivalent: `ip route delete …`.
+    func removeRoute(_ route: Route) throws(NetlinkError)
+
+    // MARK: Parameters
+
+    /// Reads a kernel parameter in this namespace ("net/ipv4/ip_forward"). Equivalent: `sysctl -n`.
+    func parameter(_ key: String) throws(SystemError) -> String
+    /// Writes a kernel parameter in this namespace. Equivalent: `sysctl -w`.
+    func setParameter(_ key: String, _ value: String) throws(SystemError)
+    /// Writes several parameters at one go, in order; stops at the first failure.
+    func setParameters(_ parameters: [(key: String, value: String)]) throws(SystemError)
+}

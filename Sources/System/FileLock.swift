@@ -1,0 +1,44 @@
+internal import CLinux
+
+/// An advisory lock on a file (`flock(2)`), given back when the value goes away or the process dies.
+///
+/// Order, outermost first, to rule out deadlock: bridge (or other shared link) → address store → packet filter.
+public struct FileLock: ~Copyable, Sendable {
+    /// How a lock is shared.
+    public enum Mode: Sendable {
+        /// Many holders (`LOCK_SH`).
+        case shared
+        /// One holder (`LOCK_EX`).
+        case exclusive
+    }
+
+    private let file: OwnedFD
+
+    /// Opens (and creates, with `permissions`) the lock file and waits for the lock.
+    ///
+    /// - Throws: the errno with the path.
+    public init(_ path: String, mode: Mode = .exclusive, permissions: UInt32 = 0o600) throws(SystemError) {
+        let opened = try OwnedFD(opening: path, flags: O_RDONLY | O_CREAT, mode: permissions)
+        let descriptor = opened.rawValue
+        do {
+            _ = try retrying { flock(descriptor, mode == .shared ? LOCK_SH : LOCK_EX) }
+        } catch {
+            throw SystemError("lock", path, error)
+        }
+        file = opened
+    }
+
+    /// Changes how the lock is held, without waiting.
+    ///
+    /// The kernel gives the old lock up first: on failure the old mode is taken again, and whoever got in between has
+    /// had its turn.
+    /// - Returns: whether the new mode was granted.
+    public func tryChange(to mode: Mode) -> Bool {
+        let descriptor = file.rawValue
+        if (try? retrying({ flock(descriptor, (mode == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB) })) != nil {
+            return true
+        }
+        _ = try? retrying { flock(descriptor, mode == .shared ? LOCK_EX : LOCK_SH) }
+        return false
+    }
+}

@@ -1,0 +1,127 @@
+internal import CLinux
+
+/// A file descriptor with one owner, closed when the owner goes away.
+public struct OwnedFD: ~Copyable, Sendable {
+    /// The descriptor's number; valid as long as this value lives.
+    public let rawValue: Int32
+
+    /// Takes ownership of an open descriptor.
+    public init(owning rawValue: Int32) {
+        self.rawValue = rawValue
+    }
+
+    deinit {
+        // The only error that matters here, EBADF, would be a bug of ours; nothing can be done about EIO any more.
+        _ = close(rawValue)
+    }
+
+    /// Opens `path`; `O_CLOEXEC` is always added. Equivalent: `open(2)`.
+    ///
+    /// - Throws: the errno with the path.
+    public init(opening path: String, flags: Int32, mode: UInt32 = 0) throws(SystemError) {
+        do {
+            rawValue = try retrying { unsafe swiftlet_open(path, flags | O_CLOEXEC, mode) }
+        } catch {
+            throw SystemError("open", path, error)
+        }
+    }
+
+    /// Opens `path` relative to `directory`; `O_CLOEXEC` is always added. Equivalent: `openat(2)`.
+    ///
+    /// - Throws: the errno with the path.
+    public init(opening path: String, in directory: borrowing OwnedFD, flags: Int32, mode: UInt32 = 0)
+        throws(SystemError)
+    {
+        let base = directory.rawValue
+        do {
+            rawValue = try retrying { unsafe swiftlet_openat(base, path, flags | O_CLOEXEC, mode) }
+        } catch {
+            throw SystemError("open", path, error)
+        }
+    }
+
+    /// Reads to the end of the file, but never more than `limit` bytes.
+    ///
+    /// - Throws: the errno; `EFBIG` when there are more than `limit` bytes.
+    public func readToEnd(limit: Int) throws(Errno) -> [UInt8] {
+        try readFully(rawValue, limit: limit)
+    }
+
+    /// Writes all of `bytes`, however many calls that takes.
+    ///
+    /// - Throws: the errno of the first failed write.
+    public func writeAll(_ bytes: some Collection<UInt8>) throws(Errno) {
+        try writeFully(rawValue, Array(bytes))
+    }
+
+    /// Reads up to `count` bytes at `offset`; fewer at the end of the file. Equivalent: `pread(2)`.
+    public func readBytes(count: Int, at offset: Int) throws(Errno) -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: count)
+        var done = 0
+        while done < count {
+            let got = try retrying {
+                unsafe buffer.withUnsafeMutableBytes { raw in
+                    unsafe pread(rawValue, raw.baseAddress?.advanced(by: done), count - done, off_t(offset + done))
+                }
+            }
+            if got == 0 { break }
+            done += got
+        }
+        buffer.removeLast(count - done)
+        return buffer
+    }
+
+    /// Writes all of `bytes` at `offset`. Equivalent: `pwrite(2)`.
+    public func writeBytes(_ bytes: [UInt8], at offset: Int) throws(Errno) {
+        var done = 0
+        while done < bytes.count {
+            let put = try retrying {
+                unsafe bytes.withUnsafeBytes { raw in
+                    unsafe pwrite(rawValue, raw.baseAddress?.advanced(by: done), raw.count - done, off_t(offset + done))
+                }
+            }
+            done += put
+        }
+    }
+
+    /// Forces the file's contents to stable storage. Equivalent: `fsync(2)`.
+    public func synchronize() throws(Errno) {
+        _ = try retrying { fsync(rawValue) }
+    }
+
+    /// What `fstat(2)` says.
+    public func status() throws(Errno) -> FileStatus {
+        var buffer = stat()
+        _ = try retrying { unsafe fstat(rawValue, &buffer) }
+        return FileStatus(buffer)
+    }
+}
+
+/// Writes all bytes to a descriptor that somebody else owns (standard output, standard error).
+public func writeFully(_ descriptor: Int32, _ bytes: [UInt8]) throws(Errno) {
+    var done = 0
+    while done < bytes.count {
+        let put = try retrying {
+            unsafe bytes.withUnsafeBytes { raw in
+                unsafe write(descriptor, raw.baseAddress?.advanced(by: done), raw.count - done)
+            }
+        }
+        done += put
+    }
+}
+
+/// Reads a descriptor that somebody else owns (standard input) to its end, at most `limit` bytes.
+///
+/// - Throws: the errno; `EFBIG` when there are more than `limit` bytes.
+public func readFully(_ descriptor: Int32, limit: Int) throws(Errno) -> [UInt8] {
+    var contents: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: min(limit + 1, 16384))
+    while true {
+        let count = try retrying {
+            unsafe chunk.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, $0.count) }
+        }
+        if count == 0 { return contents }
+        contents.append(contentsOf: chunk[..<count])
+        if contents.count > limit { throw .fileTooLarge }
+    }
+}
