@@ -84,6 +84,19 @@ public protocol NetworkStack: AnyObject {
     /// Removes a route. Equivalent: `ip route delete …`.
     func removeRoute(_ route: Route) throws(NetlinkError)
 
+    // MARK: Waiting
+
+    /// Waits for link notifications until the link meets `condition`; a link that already does costs one request.
+    /// Equivalent: `ip monitor link`.
+    ///
+    /// - Returns: false when `milliseconds` passed first, or the link went away.
+    func awaitLink(index: Int32, milliseconds: Int, until condition: (Link) -> Bool) throws(NetlinkError) -> Bool
+    /// Waits for address notifications until the link's addresses meet `condition`. Equivalent: `ip monitor address`.
+    ///
+    /// - Returns: false when `milliseconds` passed first.
+    func awaitAddresses(link index: Int32, milliseconds: Int, until condition: ([InterfaceAddress]) -> Bool)
+        throws(NetlinkError) -> Bool
+
     // MARK: Parameters
 
     /// Reads a kernel parameter in this namespace ("net/ipv4/ip_forward"). Equivalent: `sysctl -n`.

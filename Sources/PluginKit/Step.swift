@@ -1,0 +1,54 @@
+public import Netlink
+public import NetworkTypes
+
+/// Which network namespace a step works in.
+public enum Place: Hashable, Sendable {
+    /// The namespace the plugin runs in.
+    case host
+    /// The container's, `CNI_NETNS`.
+    case container
+}
+
+/// One change of the kernel's state. A plan is a list of steps; ``StepExecutor`` applies them and knows each one's undo.
+///
+/// Links are named, not numbered: a plan may speak of links that an earlier step of it makes.
+public enum Step: Equatable, Sendable {
+    /// `ip link add …`
+    case createLink(LinkSpec, Place)
+    /// `ip link set NAME …`, with `master` by name.
+    case changeLink(String, LinkChange, master: String? = nil, Place)
+    /// `bridge link set dev NAME …`
+    case changePort(String, BridgePortChange)
+    /// `bridge vlan add dev NAME vid …`
+    case addVLAN(PortVLAN, port: String)
+    /// `bridge vlan delete` for every VLAN the kernel gave the port by itself.
+    case removeDefaultVLANs(port: String)
+    /// Fails when the bridge does not filter VLANs though it was told to: the kernel cannot.
+    case requireVLANFiltering(bridge: String)
+    /// `ip address add PREFIX dev NAME`
+    case addAddress(IPPrefix, link: String, Place)
+    /// `ip address delete PREFIX dev NAME`
+    case removeAddress(IPPrefix, link: String, Place)
+    /// `ip route append … dev NAME`
+    case addRoute(Route, link: String, Place)
+    /// `sysctl -w …`; with `isOptional`, a parameter the kernel does not have or does not let us write is passed over.
+    case setParameters([Parameter], Place, isOptional: Bool)
+    /// Waits until no IPv6 address of the link is tentative; at most five seconds.
+    case awaitDuplicateAddressDetection(link: String, Place)
+    /// Waits until a bridge port forwards; at most five seconds.
+    case awaitForwarding(port: String)
+
+    /// A kernel parameter, "net/ipv4/ip_forward", with its value.
+    public struct Parameter: Equatable, Sendable {
+        /// The path under `/proc/sys`.
+        public let key: String
+        /// The value to write.
+        public let value: String
+
+        /// A parameter with its value.
+        public init(_ key: String, _ value: String) {
+            self.key = key
+            self.value = value
+        }
+    }
+}

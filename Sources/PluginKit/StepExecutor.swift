@@ -1,0 +1,220 @@
+public import Netlink
+internal import NetworkTypes
+public import System
+
+/// What went wrong while steps were applied, beyond what netlink itself reports.
+public enum StepError: Error, Equatable, Sendable {
+    /// A link a step speaks of is not there.
+    case linkMissing(String)
+    /// The kernel was built without `CONFIG_BRIDGE_VLAN_FILTERING`.
+    case noVLANFiltering(bridge: String)
+    /// Another node already uses the address.
+    case duplicateAddress(link: String, IPPrefixText: String)
+    /// Waiting for a condition took too long.
+    case timedOut(String)
+}
+
+/// Applies steps to the kernel, and knows how each is taken back.
+public final class StepExecutor {
+    /// Takes one applied step back.
+    public typealias Undo = () throws -> Void
+
+    private let host: any NetworkStack
+    private let container: (any NetworkStack)?
+    /// Links made by this executor: what happens on them goes away with them and needs no undo of its own.
+    private var made: Set<LinkKey> = []
+    private var known: [LinkKey: Link] = [:]
+
+    private struct LinkKey: Hashable {
+        let name: String
+        let place: Place
+    }
+
+    /// An executor on the host's stack and, for plans that reach into it, the container's.
+    public init(host: any NetworkStack, container: (any NetworkStack)? = nil) {
+        self.host = host
+        self.container = container
+    }
+
+    /// Applies one step.
+    ///
+    /// - Returns: how to take it back; nil when nothing changed or the change goes away with a link made earlier.
+    /// - Throws: when the step did not happen.
+    public func apply(_ step: Step) throws -> Undo? {
+        switch step {
+        case .createLink(let spec, let place): return try create(spec, place)
+        case .changeLink(let name, let change, let master, let place):
+            return try self.change(name, change, master: master, place)
+        case .changePort(let name, let change):
+            let link = try self.link(name, .host)
+            try host.changePort(index: link.index, change)
+            return undoPort(link, change)
+        case .addVLAN(let vlan, let port):
+            let index = try link(port, .host).index
+            try host.addVLAN(vlan, port: index)
+            return undo(port, .host) { try $0.removeVLAN(vlan.identifier, port: index) }
+        case .removeDefaultVLANs(let port):
+            let index = try link(port, .host).index
+            for vlan in try host.vlans(port: index) { try host.removeVLAN(vlan.identifier, port: index) }
+            return nil
+        case .requireVLANFiltering(let bridge):
+            guard try host.link(named: bridge)?.bridge?.vlanFiltering == true else {
+                throw StepError.noVLANFiltering(bridge: bridge)
+            }
+            return nil
+        case .addAddress(let prefix, let name, let place): return try addAddress(prefix, name, place)
+        case .removeAddress(let prefix, let name, let place):
+            let address = InterfaceAddress(link: try link(name, place).index, prefix: prefix)
+            try stack(place).removeAddress(address)
+            return undo(name, place) { try $0.addAddress(address) }
+        case .addRoute(let route, let name, let place):
+            var route = route
+            route.link = try link(name, place).index
+            try stack(place).addRoute(route)
+            return undo(name, place) { [route] in try $0.removeRoute(route) }
+        case .setParameters(let parameters, let place, let isOptional):
+            return try set(parameters, place, isOptional: isOptional)
+        case .awaitDuplicateAddressDetection(let name, let place):
+            try awaitAddresses(name, place)
+            return nil
+        case .awaitForwarding(let port):
+            let index = try link(port, .host).index
+            guard try host.awaitLink(index: index, milliseconds: 5000, until: { $0.port?.state == 3 }) else {
+                throw StepError.timedOut("bridge port in error state: \(port) does not forward")
+            }
+            return nil
+        }
+    }
+
+    /// The stack of a place.
+    public func stack(_ place: Place) throws -> any NetworkStack {
+        switch place {
+        case .host: return host
+        case .container:
+            guard let container else { throw StepError.linkMissing("the container's namespace") }
+            return container
+        }
+    }
+
+    private func link(_ name: String, _ place: Place) throws -> Link {
+        let key = LinkKey(name: name, place: place)
+        if let link = known[key] { return link }
+        guard let link = try stack(place).link(named: name) else { throw StepError.linkMissing(name) }
+        known[key] = link
+        return link
+    }
+
+    /// An undo for a change on a link; none when the link itself is ours to remove.
+    private func undo(_ name: String, _ place: Place, _ body: @escaping (any NetworkStack) throws -> Void) -> Undo? {
+        if made.contains(LinkKey(name: name, place: place)) { return nil }
+        return { [self] in try body(stack(place)) }
+    }
+
+    private func create(_ spec: LinkSpec, _ place: Place) throws -> Undo {
+        let stack = try stack(place)
+        try stack.createLink(spec)
+        made.insert(LinkKey(name: spec.name, place: place))
+        if case .veth(let peer) = spec.kind {
+            made.insert(LinkKey(name: peer.name, place: peer.namespace == nil ? place : .container))
+        }
+        let name = spec.name
+        return {
+            // By name, not by number: the link may be gone already, with its namespace or by somebody's hand.
+            guard let link = try stack.link(named: name) else { return }
+            do {
+                try stack.deleteLink(index: link.index)
+            } catch let error as NetlinkError where error.isGone {}
+        }
+    }
+
+    private func change(_ name: String, _ change: LinkChange, master: String?, _ place: Place) throws -> Undo? {
+        var change = change
+        let before = try link(name, place)
+        if let master { change.master = try link(master, place).index }
+        try stack(place).changeLink(index: before.index, change)
+        known[LinkKey(name: name, place: place)] = nil
+        let inverse = LinkChange {
+            if change.isUp != nil { $0.isUp = before.isUp }
+            if change.isPromiscuous != nil { $0.isPromiscuous = before.isPromiscuous }
+            if change.isAllMulticast != nil { $0.isAllMulticast = before.isAllMulticast }
+            if change.mac != nil { $0.mac = before.mac }
+            if change.mtu != nil { $0.mtu = before.mtu }
+            if change.transmitQueueLength != nil { $0.transmitQueueLength = before.transmitQueueLength }
+            if change.master != nil { $0.master = before.master ?? 0 }
+            if change.alias != nil { $0.alias = before.alias ?? "" }
+            if change.vlanFiltering != nil { $0.vlanFiltering = before.bridge?.vlanFiltering }
+        }
+        return undo(name, place) { try $0.changeLink(index: before.index, inverse) }
+    }
+
+    private func undoPort(_ link: Link, _ change: BridgePortChange) -> Undo? {
+        guard let before = link.port else { return nil }
+        let inverse = BridgePortChange(
+            hairpin: change.hairpin == nil ? nil : before.hairpin,
+            isolated: change.isolated == nil ? nil : before.isolated,
+            learning: change.learning == nil ? nil : before.learning,
+            flood: change.flood == nil ? nil : before.flood,
+            neighbourSuppression: change.neighbourSuppression == nil ? nil : before.neighbourSuppression)
+        return undo(link.name, .host) { try $0.changePort(index: link.index, inverse) }
+    }
+
+    private func addAddress(_ prefix: IPPrefix, _ name: String, _ place: Place) throws -> Undo? {
+        let address = InterfaceAddress(link: try link(name, place).index, prefix: prefix)
+        do {
+            try stack(place).addAddress(address)
+        } catch let error as NetlinkError where error.isAlreadyThere {
+            // Another ADD on the same bridge was faster (containerd issue 3507); the address is where it should be.
+            return nil
+        }
+        return undo(name, place) { try $0.removeAddress(address) }
+    }
+
+    private func set(_ parameters: [Step.Parameter], _ place: Place, isOptional: Bool) throws -> Undo? {
+        let stack = try stack(place)
+        var old: [(key: String, value: String)] = []
+        do {
+            for parameter in parameters {
+                guard let before = try readable(parameter.key, stack, isOptional) else { continue }
+                if before == parameter.value { continue }
+                do {
+                    try stack.setParameter(parameter.key, parameter.value)
+                } catch let error where isOptional {
+                    _ = error
+                    continue
+                }
+                old.append((parameter.key, before))
+            }
+        } catch {
+            // Several parameters are one step: all or none.
+            try? stack.setParameters(old.reversed())
+            throw error
+        }
+        if old.isEmpty { return nil }
+        return { [old] in try stack.setParameters(old.reversed()) }
+    }
+
+    private func readable(_ key: String, _ stack: any NetworkStack, _ isOptional: Bool) throws -> String? {
+        do {
+            return try stack.parameter(key)
+        } catch let error where isOptional {
+            _ = error
+            return nil
+        }
+    }
+
+    private func awaitAddresses(_ name: String, _ place: Place) throws {
+        let stack = try stack(place)
+        let index = try link(name, place).index
+        let settled = try stack.awaitAddresses(link: index, milliseconds: 5000) { addresses in
+            !addresses.contains { $0.isTentative && !$0.isDuplicate }
+        }
+        let addresses = try stack.addresses(link: index)
+        if let duplicate = addresses.first(where: { $0.isDuplicate }) {
+            throw StepError.duplicateAddress(link: name, IPPrefixText: duplicate.prefix.description)
+        }
+        // A link that is not operationally up never settles; that is not the address's fault.
+        if !settled, try stack.link(index: index)?.operationalState == 6 {
+            throw StepError.timedOut("duplicate address detection on \(name) took more than 5 seconds")
+        }
+    }
+}
