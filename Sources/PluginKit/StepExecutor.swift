@@ -171,35 +171,10 @@ public final class StepExecutor {
 
     private func set(_ parameters: [Step.Parameter], _ place: Place, isOptional: Bool) throws -> Undo? {
         let stack = try stack(place)
-        var old: [(key: String, value: String)] = []
-        do {
-            for parameter in parameters {
-                guard let before = try readable(parameter.key, stack, isOptional) else { continue }
-                if before == parameter.value { continue }
-                do {
-                    try stack.setParameter(parameter.key, parameter.value)
-                } catch let error where isOptional {
-                    _ = error
-                    continue
-                }
-                old.append((parameter.key, before))
-            }
-        } catch {
-            // Several parameters are one step: all or none.
-            try? stack.setParameters(old.reversed())
-            throw error
-        }
+        let old = try stack.exchangeParameters(
+            parameters.map { ($0.key, $0.value) }, passingOverFailures: isOptional)
         if old.isEmpty { return nil }
-        return { [old] in try stack.setParameters(old.reversed()) }
-    }
-
-    private func readable(_ key: String, _ stack: any NetworkStack, _ isOptional: Bool) throws -> String? {
-        do {
-            return try stack.parameter(key)
-        } catch let error where isOptional {
-            _ = error
-            return nil
-        }
+        return { _ = try stack.exchangeParameters(old.reversed(), passingOverFailures: true) }
     }
 
     private func awaitAddresses(_ name: String, _ place: Place) throws {

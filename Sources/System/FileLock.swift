@@ -28,6 +28,16 @@ public struct FileLock: ~Copyable, Sendable {
         file = opened
     }
 
+    /// Changes how the lock is held, waiting. The kernel gives the old lock up first: others may have had their turn.
+    public func change(to mode: Mode) throws(SystemError) {
+        let descriptor = file.rawValue
+        do {
+            _ = try retrying { flock(descriptor, mode == .shared ? LOCK_SH : LOCK_EX) }
+        } catch {
+            throw SystemError("lock", "descriptor \(descriptor)", error)
+        }
+    }
+
     /// Changes how the lock is held, without waiting.
     ///
     /// The kernel gives the old lock up first: on failure the old mode is taken again, and whoever got in between has

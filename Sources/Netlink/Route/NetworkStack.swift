@@ -103,6 +103,11 @@ public protocol NetworkStack: AnyObject {
     func parameter(_ key: String) throws(SystemError) -> String
     /// Writes a kernel parameter in this namespace. Equivalent: `sysctl -w`.
     func setParameter(_ key: String, _ value: String) throws(SystemError)
-    /// Writes several parameters at one go, in order; stops at the first failure.
-    func setParameters(_ parameters: [(key: String, value: String)]) throws(SystemError)
+    /// Writes several parameters in order, those that have another value. All or none: when one fails, those written
+    /// before it get their old values back; with `passingOverFailures` a parameter that cannot be read or written is
+    /// left alone instead.
+    ///
+    /// - Returns: the replaced values, in the order they were replaced.
+    func exchangeParameters(_ parameters: [(key: String, value: String)], passingOverFailures: Bool)
+        throws(SystemError) -> [(key: String, value: String)]
 }

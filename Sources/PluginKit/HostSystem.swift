@@ -1,0 +1,54 @@
+public import CNI
+public import Netlink
+public import System
+
+/// What a plugin touches besides its standard streams: namespaces, locks, address management.
+///
+/// ``KernelHost`` is the real one; tests put a fake or a fault injector in its place.
+public protocol HostSystem {
+    /// The network stack of the namespace the plugin runs in.
+    func hostStack() throws -> any NetworkStack
+    /// The container's namespace at `path`.
+    ///
+    /// - Throws: ``NamespaceError`` when the path is gone or is not a namespace.
+    func container(at path: String) throws -> Container
+    /// Takes the lock that guards a shared object ("bridge-br0"), waiting for it.
+    func lock(_ name: String, _ mode: FileLock.Mode) throws -> any HeldLock
+    /// Allocates addresses through the configuration's `ipam` delegate.
+    func allocateAddresses(_ request: Request) throws -> CNIResult
+    /// Releases the attachment's addresses through the delegate.
+    func releaseAddresses(_ request: Request) throws
+    /// Asks the delegate to check the attachment's addresses.
+    func checkAddresses(_ request: Request) throws
+    /// Asks the delegate to release everything not in the request's list.
+    func collectAddresses(_ request: Request) throws
+    /// Asks the delegate whether it could serve an ADD.
+    func addressStatus(_ request: Request) throws
+    /// Whether the kernel filters VLANs on bridges (`CONFIG_BRIDGE_VLAN_FILTERING`), found out by trying in a namespace
+    /// that is thrown away.
+    func filtersVLANs() throws -> Bool
+}
+
+/// A lock while it is held; it is given back when the object goes away.
+public protocol HeldLock: AnyObject {
+    /// Changes the mode without waiting; false, and nothing changed for the holder, when somebody else is in.
+    func tryChange(to mode: FileLock.Mode) -> Bool
+    /// Changes the mode, waiting. Others may have had the lock in between.
+    func change(to mode: FileLock.Mode) throws
+}
+
+/// A container's namespace, open.
+public struct Container {
+    /// Its network stack.
+    public let stack: any NetworkStack
+    /// A descriptor of the namespace for `IFLA_NET_NS_FD`; valid as long as this value lives.
+    public let descriptor: Int32
+    private let owner: AnyObject?
+
+    /// A container whose descriptor `owner` keeps open.
+    public init(stack: any NetworkStack, descriptor: Int32, owner: AnyObject? = nil) {
+        self.stack = stack
+        self.descriptor = descriptor
+        self.owner = owner
+    }
+}
