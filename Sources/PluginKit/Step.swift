@@ -25,8 +25,8 @@ public enum Step: Equatable, Sendable {
     case removeDefaultVLANs(port: String)
     /// Fails when the bridge does not filter VLANs though it was told to: the kernel cannot.
     case requireVLANFiltering(bridge: String)
-    /// `ip address add PREFIX dev NAME`
-    case addAddress(IPPrefix, link: String, Place)
+    /// `ip address add PREFIX dev NAME`, with `nodad` when detection is skipped.
+    case addAddress(IPPrefix, link: String, Place, skipsDetection: Bool = false)
     /// `ip address delete PREFIX dev NAME`
     case removeAddress(IPPrefix, link: String, Place)
     /// `ip route append … dev NAME`

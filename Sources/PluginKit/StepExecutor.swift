@@ -9,7 +9,7 @@ public enum StepError: Error, Equatable, Sendable {
     /// The kernel was built without `CONFIG_BRIDGE_VLAN_FILTERING`.
     case noVLANFiltering(bridge: String)
     /// Another node already uses the address.
-    case duplicateAddress(link: String, IPPrefixText: String)
+    case duplicateAddress(link: String, prefix: String)
     /// Waiting for a condition took too long.
     case timedOut(String)
 }
@@ -62,7 +62,8 @@ public final class StepExecutor {
                 throw StepError.noVLANFiltering(bridge: bridge)
             }
             return nil
-        case .addAddress(let prefix, let name, let place): return try addAddress(prefix, name, place)
+        case .addAddress(let prefix, let name, let place, let skipsDetection):
+            return try addAddress(prefix, name, place, skipsDetection: skipsDetection)
         case .removeAddress(let prefix, let name, let place):
             let address = InterfaceAddress(link: try link(name, place).index, prefix: prefix)
             try stack(place).removeAddress(address)
@@ -158,8 +159,9 @@ public final class StepExecutor {
         return undo(link.name, .host) { try $0.changePort(index: link.index, inverse) }
     }
 
-    private func addAddress(_ prefix: IPPrefix, _ name: String, _ place: Place) throws -> Undo? {
-        let address = InterfaceAddress(link: try link(name, place).index, prefix: prefix)
+    private func addAddress(_ prefix: IPPrefix, _ name: String, _ place: Place, skipsDetection: Bool) throws -> Undo? {
+        let address = InterfaceAddress(
+            link: try link(name, place).index, prefix: prefix, flags: skipsDetection ? 0x02 : 0)
         do {
             try stack(place).addAddress(address)
         } catch let error as NetlinkError where error.isAlreadyThere {
@@ -185,7 +187,7 @@ public final class StepExecutor {
         }
         let addresses = try stack.addresses(link: index)
         if let duplicate = addresses.first(where: { $0.isDuplicate }) {
-            throw StepError.duplicateAddress(link: name, IPPrefixText: duplicate.prefix.description)
+            throw StepError.duplicateAddress(link: name, prefix: duplicate.prefix.description)
         }
         // A link that is not operationally up never settles; that is not the address's fault.
         if !settled, try stack.link(index: index)?.operationalState == 6 {

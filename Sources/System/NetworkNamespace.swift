@@ -73,6 +73,12 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         try NetworkNamespace(path: "/proc/thread-self/ns/net")
     }
 
+    /// Moves the calling thread into a new, empty network namespace. Only for threads that are thrown away: call it
+    /// inside ``onThread(_:)``. Equivalent: `unshare -n`.
+    public static func enterNew() throws(SystemError) {
+        guard unshare(CLONE_NEWNET) == 0 else { throw SystemError("unshare", "network namespace", .current) }
+    }
+
     /// The descriptor, for `IFLA_NET_NS_FD`; valid as long as this value lives.
     public var descriptor: Int32 { file.rawValue }
 

@@ -41,3 +41,27 @@ public struct Transaction: ~Copyable {
         for (_, undo) in undos.reversed() { try? undo() }
     }
 }
+
+/// A failure whose undo was not complete: something may be left behind.
+public struct RollbackError: Error {
+    /// What failed in the first place.
+    public let cause: any Error
+    /// A line for each undo that failed.
+    public let failures: [String]
+}
+
+/// Runs `body` as a transaction: what it returns is kept, what it throws takes everything back.
+///
+/// - Throws: what `body` throws; ``RollbackError`` around it when some of it could not be taken back.
+public func withTransaction<Value>(_ body: (inout Transaction) throws -> Value) throws -> Value {
+    var transaction = Transaction()
+    let result = Result { try body(&transaction) }
+    switch result {
+    case .success(let value):
+        transaction.commit()
+        return value
+    case .failure(let cause):
+        let failures = transaction.rollBack()
+        throw failures.isEmpty ? cause : RollbackError(cause: cause, failures: failures)
+    }
+}

@@ -1,1 +1,4 @@
+import BridgePlugin
 import PluginKit
+
+PluginMain.run(BridgeCommands(system: KernelHost()))

@@ -1,1 +1,4 @@
+import HostLocalPlugin
 import PluginKit
+
+PluginMain.run(HostLocalPlugin())

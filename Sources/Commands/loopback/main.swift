@@ -1,1 +1,4 @@
+import LoopbackPlugin
 import PluginKit
+
+PluginMain.run(LoopbackCommands(system: KernelHost()))

@@ -1,1 +1,4 @@
+import NullPlugin
 import PluginKit
+
+PluginMain.run(NullCommands(system: KernelHost()))

@@ -1,0 +1,68 @@
+public import CNI
+public import Netlink
+public import NetworkTypes
+
+/// The steps that give a container's interface its addresses and routes: the same for every plugin that makes one.
+public struct ContainerInterface: Sendable {
+    /// `CNI_IFNAME`.
+    public let name: String
+    /// The addresses with their gateways.
+    public let addresses: [CNIResult.Address]
+    /// The routes; one without a gateway goes by the first gateway of its family, else it is on-link.
+    public let routes: [CNIResult.Route]
+    /// Whether IPv6 duplicate address detection runs and is waited for.
+    public let detectsDuplicates: Bool
+
+    /// Describes an interface's layer 3.
+    public init(
+        name: String, addresses: [CNIResult.Address], routes: [CNIResult.Route], detectsDuplicates: Bool = false
+    ) {
+        self.name = name
+        self.addresses = addresses
+        self.routes = routes
+        self.detectsDuplicates = detectsDuplicates
+    }
+
+    private var hasIPv6: Bool { addresses.contains { $0.address.family == .ipv6 } }
+
+    /// The steps in order: parameters, addresses (before the link is up, so that they are announced), up, routes.
+    public var steps: [Step] {
+        var steps: [Step] = []
+        if hasIPv6 {
+            // A runtime may have switched IPv6 off in the container; an IPv6 address says it is wanted.
+            steps.append(
+                .setParameters(
+                    [
+                        .init("net/ipv6/conf/lo/disable_ipv6", "0"),
+                        .init("net/ipv6/conf/\(name)/disable_ipv6", "0"),
+                    ], .container, isOptional: true))
+            steps.append(
+                .setParameters(
+                    [.init("net/ipv6/conf/\(name)/keep_addr_on_down", "1")], .container, isOptional: false))
+        }
+        // The kernel announces the addresses itself when the link comes up: a gratuitous ARP per IPv4 address.
+        var announcing = [Step.Parameter("net/ipv4/conf/\(name)/arp_notify", "1")]
+        if detectsDuplicates {
+            announcing.append(.init("net/ipv6/conf/\(name)/enhanced_dad", "1"))
+        }
+        announcing.append(.init("net/ipv6/conf/\(name)/accept_dad", detectsDuplicates ? "1" : "0"))
+        steps.append(.setParameters(announcing, .container, isOptional: true))
+        for address in addresses { steps.append(.addAddress(address.address, link: name, .container)) }
+        steps.append(.changeLink(name, LinkChange { $0.isUp = true }, .container))
+        if hasIPv6, detectsDuplicates {
+            steps.append(.awaitDuplicateAddressDetection(link: name, .container))
+        }
+        for route in routes { steps.append(.addRoute(self.route(route), link: name, .container)) }
+        return steps
+    }
+
+    /// The kernel's route for a result's route.
+    public func route(_ route: CNIResult.Route) -> Route {
+        let inherited = addresses.first { $0.gateway?.family == route.destination.family }?.gateway
+        return Route(
+            destination: route.destination.network, gateway: route.gateway ?? inherited,
+            metric: route.priority.flatMap { UInt32(exactly: $0) }, table: route.table.flatMap { UInt32(exactly: $0) },
+            scope: route.scope.flatMap { UInt8(exactly: $0) }, mtu: route.mtu.flatMap { UInt32(exactly: $0) },
+            advertisedMSS: route.advertisedMSS.flatMap { UInt32(exactly: $0) })
+    }
+}

@@ -1,0 +1,76 @@
+public import CNI
+internal import IPAM
+internal import JSON
+internal import Netlink
+internal import System
+
+/// The one table from the suite's errors to the CNI error codes.
+public enum ErrorMapping {
+    /// The CNI error for any error a plugin throws.
+    public static func cniError(_ error: any Error) -> CNIError {
+        switch error {
+        case let error as CNIError: error
+        case let error as RollbackError: rollback(error)
+        case let error as JSON.DecodingError: decoding(error)
+        case let error as SyntaxError: CNIError(CNIError.Code.decoding, "\(error)")
+        case let error as NamespaceError: CNIError(CNIError.Code.invalidNamespace, "\(error)")
+        case let error as NetlinkError: netlink(error)
+        case let error as SystemError: CNIError(CNIError.Code.inputOutput, "\(error)")
+        case let error as Errno: CNIError(CNIError.Code.inputOutput, "\(error)")
+        case let error as IPAMError: ipam(error)
+        case let error as StepError: step(error)
+        default: CNIError(CNIError.Code.internalError, "\(error)", details: "this is a bug; please report it")
+        }
+    }
+
+    private static func rollback(_ error: RollbackError) -> CNIError {
+        var mapped = cniError(error.cause)
+        mapped.details = ([mapped.details] + error.failures).filter { !$0.isEmpty }.joined(separator: "; ")
+        return mapped
+    }
+
+    private static func decoding(_ error: JSON.DecodingError) -> CNIError {
+        let code =
+            switch error.kind {
+            case .type: CNIError.Code.decoding
+            case .value: CNIError.Code.invalidConfiguration
+            case .unsupported: CNIError.Code.unsupportedField
+            }
+        return CNIError(code, "\(error)", details: error.isVerbatim && !error.path.isEmpty ? "at \(error.path)" : "")
+    }
+
+    private static func netlink(_ error: NetlinkError) -> CNIError {
+        // The kernel is short of something for the moment: the runtime may try again.
+        let isPassing = [.resourceTemporarilyUnavailable, .noBufferSpace, .resourceBusy].contains(error.errno)
+        let code = isPassing ? CNIError.Code.tryAgain : CNIError.Code.netlink
+        let hint = error.errno == .notPermitted ? "CAP_NET_ADMIN is needed in the network namespace" : ""
+        return CNIError(code, "\(error)", details: hint)
+    }
+
+    private static func ipam(_ error: IPAMError) -> CNIError {
+        CNIError(error.code, "\(error)")
+    }
+
+    private static func step(_ error: StepError) -> CNIError {
+        switch error {
+        case .noVLANFiltering: CNIError(CNIError.Code.unsupportedField, "\(error)")
+        case .timedOut: CNIError(CNIError.Code.tryAgain, "\(error)")
+        case .linkMissing, .duplicateAddress: CNIError(CNIError.Code.netlink, "\(error)")
+        }
+    }
+}
+
+extension StepError: CustomStringConvertible {
+    /// What happened, and the remedy where there is one.
+    public var description: String {
+        switch self {
+        case .linkMissing(let name): "link \(name) not found"
+        case .noVLANFiltering(let bridge):
+            "vlan or vlanTrunk: bridge \(bridge) cannot filter VLANs: this kernel was built without "
+                + "CONFIG_BRIDGE_VLAN_FILTERING; remove the keys \"vlan\" and \"vlanTrunk\" or use another kernel"
+        case .duplicateAddress(let link, let prefix):
+            "link \(link) has address \(prefix) in DADFAILED state: another node uses it"
+        case .timedOut(let what): what
+        }
+    }
+}

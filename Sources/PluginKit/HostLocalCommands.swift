@@ -1,0 +1,81 @@
+public import CNI
+internal import IPAM
+internal import JSON
+internal import NetworkTypes
+internal import System
+
+/// host-local between the CNI contract and the ``IPAM`` room: used by the executable, and in process by plugins that
+/// delegate to it.
+public enum HostLocalCommands {
+    /// Allocates one address from each range set.
+    public static func add(_ request: Request) throws -> CNIResult {
+        let configuration = try decode(request)
+        let store = try store(request)
+        let allocation = try store.allocate(configuration, for: owner(request))
+        let result = CNIResult(allocation)
+        do {
+            // What the asked version cannot say must not stay reserved.
+            _ = try result.document(request.configuration.version)
+        } catch {
+            try store.release(owner(request))
+            throw error
+        }
+        return result
+    }
+
+    /// Releases the attachment's addresses; needs nothing of the configuration but the network's name and `dataDir`.
+    public static func delete(_ request: Request) throws {
+        try store(request).release(owner(request))
+    }
+
+    /// Fails unless every address of prevResult (of these ranges) is reserved for the attachment.
+    public static func check(_ request: Request) throws {
+        try store(request).check(owner(request))
+    }
+
+    /// Releases what no valid attachment owns. Without a list only unreadable leftovers of crashes go.
+    public static func collectGarbage(_ request: Request) throws {
+        guard case .list(let entries) = try request.configuration.validAttachments() else { return }
+        let owners = entries.map { Owner(containerID: $0.containerID, interfaceName: $0.interfaceName) }
+        try store(request).collectGarbage(valid: Set(owners))
+    }
+
+    /// Fails with code 50 when no address is left or the state cannot be written.
+    public static func status(_ request: Request) throws {
+        try store(request).status(try decode(request))
+    }
+
+    private static func owner(_ request: Request) -> Owner {
+        Owner(containerID: request.attachment.containerID, interfaceName: request.attachment.interfaceName)
+    }
+
+    private static func store(_ request: Request) throws -> HostLocal {
+        let configuration = request.configuration
+        return HostLocal(
+            network: configuration.name, dataDirectory: HostLocalConfiguration.dataDirectory(of: configuration.ipam))
+    }
+
+    private static func decode(_ request: Request) throws -> HostLocalConfiguration {
+        let arguments = try CNIArguments(parsing: request.invocation.arguments, known: ["IP", "MAC", "GATEWAY"])
+        let configuration = request.configuration
+        return try HostLocalConfiguration(
+            network: configuration.name, ipam: configuration.ipam, runtimeConfig: configuration.runtimeConfig,
+            args: configuration.args, requestedIP: arguments["IP"],
+            allowsSeveralPerFamily: configuration.version >= .v0_3_0, versionText: configuration.version.rawValue)
+    }
+}
+
+extension CNIResult {
+    init(_ allocation: Allocation) {
+        self.init()
+        addresses = allocation.addresses.map { CNIResult.Address(address: $0.prefix, gateway: $0.gateway) }
+        routes = allocation.routes.map { route in
+            CNIResult.Route(
+                destination: route.destination, gateway: route.gateway, mtu: route.mtu,
+                advertisedMSS: route.advertisedMSS, priority: route.priority, table: route.table, scope: route.scope)
+        }
+        dns = CNIResult.DNS(
+            nameservers: allocation.dns.nameservers, domain: allocation.dns.domain, search: allocation.dns.search,
+            options: allocation.dns.options)
+    }
+}

@@ -1,0 +1,88 @@
+public import CNI
+public import Netlink
+public import System
+
+/// The real host: the kernel of the namespace the process runs in, lock files under `/run`, delegates from `CNI_PATH`.
+public final class KernelHost: HostSystem {
+    private var session: RouteSession?
+
+    /// The host; nothing is opened before it is needed.
+    public init() {}
+
+    /// One session for the whole command.
+    public func hostStack() throws -> any NetworkStack {
+        if let session { return session }
+        let opened = try RouteSession()
+        session = opened
+        return opened
+    }
+
+    /// Opens the namespace and a session in it.
+    public func container(at path: String) throws -> Container {
+        let box = NamespaceBox(try NetworkNamespace(path: path))
+        let stack = try RouteSession(in: box.namespace)
+        return Container(stack: stack, descriptor: box.namespace.descriptor, owner: box)
+    }
+
+    /// A `flock` on a file under `/run/swiftlet/lock`.
+    ///
+    /// The file's name carries the network namespace's inode: bridges of the same name in different namespaces are
+    /// different bridges.
+    public func lock(_ name: String, _ mode: FileLock.Mode) throws -> any HeldLock {
+        let inode = try FileStatus(of: "/proc/thread-self/ns/net").inode
+        return LockHolder(try FileLock("\(try Self.lockDirectory())/\(inode)-\(name)", mode: mode))
+    }
+
+    /// `/run/swiftlet/lock`, or for users who may not write there the same under `XDG_RUNTIME_DIR`.
+    private static func lockDirectory() throws(SystemError) -> String {
+        let usual = "/run/swiftlet/lock"
+        do {
+            try Files.makeDirectories(usual, mode: 0o755)
+            if Files.isWritableDirectory(usual) { return usual }
+            throw SystemError("create a lock in", usual, .permissionDenied)
+        } catch {
+            guard let runtime = Environment.current()["XDG_RUNTIME_DIR"], !runtime.isEmpty else { throw error }
+            let own = "\(runtime)/swiftlet/lock"
+            try Files.makeDirectories(own, mode: 0o700)
+            return own
+        }
+    }
+
+    /// Runs the delegate, in process where it is our own `host-local`.
+    public func allocateAddresses(_ request: Request) throws -> CNIResult { try AddressDelegate(request).add() }
+
+    /// Runs the delegate's DEL.
+    public func releaseAddresses(_ request: Request) throws { try AddressDelegate(request).delete() }
+
+    /// Runs the delegate's CHECK.
+    public func checkAddresses(_ request: Request) throws { try AddressDelegate(request).check() }
+
+    /// Runs the delegate's GC.
+    public func collectAddresses(_ request: Request) throws { try AddressDelegate(request).collectGarbage() }
+
+    /// Runs the delegate's STATUS.
+    public func addressStatus(_ request: Request) throws { try AddressDelegate(request).status() }
+
+    /// Makes a filtering bridge in a namespace of its own and looks whether it filters.
+    public func filtersVLANs() throws -> Bool {
+        try onThread {
+            try NetworkNamespace.enterNew()
+            let stack = try RouteSession()
+            try stack.createLink(LinkSpec(name: "probe", kind: .bridge(BridgeState(vlanFiltering: true))))
+            return try stack.link(named: "probe")?.bridge?.vlanFiltering ?? false
+        }
+    }
+}
+
+private final class NamespaceBox {
+    let namespace: NetworkNamespace
+    init(_ namespace: consuming NetworkNamespace) { self.namespace = namespace }
+}
+
+private final class LockHolder: HeldLock {
+    private let lock: FileLock
+    init(_ lock: consuming FileLock) { self.lock = lock }
+
+    func tryChange(to mode: FileLock.Mode) -> Bool { lock.tryChange(to: mode) }
+    func change(to mode: FileLock.Mode) throws { try lock.change(to: mode) }
+}

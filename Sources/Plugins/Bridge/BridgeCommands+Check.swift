@@ -1,0 +1,183 @@
+public import CNI
+internal import JSON
+internal import Netlink
+internal import NetworkTypes
+internal import PluginKit
+internal import System
+
+extension BridgeCommands {
+    /// Compares everything ADD set with the kernel (CNI specification, CHECK). Nothing is printed on success.
+    public func check(_ request: Request) throws {
+        let configuration = try BridgeConfiguration(request)
+        if configuration.hasIPAM { try system.checkAddresses(request) }
+        guard let previous = try request.configuration.previousResult() else {
+            throw CNIError(CNIError.Code.invalidConfiguration, "Required prevResult missing")
+        }
+        let host = try system.hostStack()
+        let container = try system.container(at: request.invocation.netns).stack
+        let bridge = try checkBridge(configuration, previous, host)
+        let entry = try containerEntry(previous, request)
+        let inside = try checkContainerLink(configuration, entry, container)
+        try checkHostLink(configuration, previous, bridge, inside, host)
+        if configuration.isGateway { try checkGateway(configuration, previous, host) }
+        if configuration.hasIPAM { try checkLayer3(entry.index, previous, inside, container) }
+    }
+
+    private func failure(_ message: String) -> CNIError {
+        CNIError(CNIError.Code.internalError, message)
+    }
+
+    private func checkBridge(_ configuration: BridgeConfiguration, _ previous: CNIResult, _ host: any NetworkStack)
+        throws -> Link
+    {
+        let name = configuration.bridge
+        guard let bridge = try host.link(named: name) else { throw failure("bridge \(name) not found") }
+        guard bridge.kind == "bridge" else { throw failure("\"\(name)\" already exists but is not a bridge") }
+        guard bridge.isUp else { throw failure("bridge \(name) is down") }
+        if let mac = previous.interfaces.first(where: { $0.name == name && ($0.sandbox ?? "").isEmpty })?.mac,
+            MACAddress(mac) != bridge.mac
+        {
+            throw failure("bridge \(name) has MAC \(text(bridge.mac)), prevResult says \(mac)")
+        }
+        // Another network on the same bridge may want it promiscuous; only what we asked for is checked.
+        if configuration.promiscuous, !bridge.isPromiscuous { throw failure("bridge \(name) is not promiscuous") }
+        if configuration.usesVLANs, bridge.bridge?.vlanFiltering != true {
+            throw failure("bridge \(name) does not filter VLANs")
+        }
+        return bridge
+    }
+
+    private func containerEntry(_ previous: CNIResult, _ request: Request) throws
+        -> (index: Int, interface: CNIResult.Interface)
+    {
+        let name = request.attachment.interfaceName
+        for (index, interface) in previous.interfaces.enumerated()
+        where interface.name == name && !(interface.sandbox ?? "").isEmpty {
+            guard interface.sandbox == request.invocation.netns else {
+                throw failure(
+                    "Sandbox in prevResult \(interface.sandbox ?? "") doesn't match configured netns: "
+                        + request.invocation.netns)
+            }
+            return (index, interface)
+        }
+        throw failure("prevResult has no interface \(name) in a sandbox")
+    }
+
+    private func checkContainerLink(
+        _ configuration: BridgeConfiguration, _ entry: (index: Int, interface: CNIResult.Interface),
+        _ container: any NetworkStack
+    ) throws -> Link {
+        let name = entry.interface.name
+        guard let link = try container.link(named: name) else {
+            throw failure("container interface \(name) not found")
+        }
+        guard link.kind == "veth" else { throw failure("container interface \(name) is not a veth") }
+        if let mac = entry.interface.mac, MACAddress(mac) != link.mac {
+            throw failure("container interface \(name) has MAC \(text(link.mac)), prevResult says \(mac)")
+        }
+        if let mtu = entry.interface.mtu, mtu != Int(link.mtu) {
+            throw failure("container interface \(name) has MTU \(link.mtu), prevResult says \(mtu)")
+        }
+        if !configuration.disablesContainerInterface, !link.isUp {
+            throw failure("container interface \(name) is down")
+        }
+        return link
+    }
+
+    private func checkHostLink(
+        _ configuration: BridgeConfiguration, _ previous: CNIResult, _ bridge: Link, _ inside: Link,
+        _ host: any NetworkStack
+    ) throws {
+        for interface in previous.interfaces where (interface.sandbox ?? "").isEmpty && interface.name != bridge.name {
+            guard let link = try host.link(named: interface.name), link.kind == "veth", link.index == inside.peer,
+                link.peer == inside.index
+            else { continue }
+            try check(link, interface, configuration, bridge, host)
+            return
+        }
+        throw failure("CNI veth created for bridge \(bridge.name) was not found")
+    }
+
+    private func check(
+        _ link: Link, _ interface: CNIResult.Interface, _ configuration: BridgeConfiguration, _ bridge: Link,
+        _ host: any NetworkStack
+    ) throws {
+        let name = link.name
+        guard link.master == bridge.index else { throw failure("\(name) is not a port of bridge \(bridge.name)") }
+        guard link.isUp else { throw failure("\(name) is down") }
+        if let mac = interface.mac, MACAddress(mac) != link.mac {
+            throw failure("\(name) has MAC \(text(link.mac)), prevResult says \(mac)")
+        }
+        if let mtu = configuration.mtu, mtu != link.mtu {
+            throw failure("\(name) has MTU \(link.mtu), the configuration says \(mtu)")
+        }
+        if let port = link.port {
+            guard port.hairpin == configuration.hairpin else {
+                throw failure("\(name): hairpin mode is \(onOff(port.hairpin)), not \(onOff(configuration.hairpin))")
+            }
+            guard port.isolated == configuration.isIsolated else {
+                throw failure(
+                    "\(name): port isolation is \(onOff(port.isolated)), not \(onOff(configuration.isIsolated))")
+            }
+        }
+        guard configuration.usesVLANs else { return }
+        let present = Set(try host.vlans(port: link.index).map(\.identifier))
+        let wanted = Set(configuration.trunk + [configuration.vlan ?? 1])
+        guard wanted.isSubset(of: present) else {
+            let missing = wanted.subtracting(present).sorted().map(String.init).joined(separator: ", ")
+            throw failure("\(name) is not in VLAN \(missing)")
+        }
+    }
+
+    private func checkGateway(_ configuration: BridgeConfiguration, _ previous: CNIResult, _ host: any NetworkStack)
+        throws
+    {
+        let name = configuration.gatewayLink
+        guard let link = try host.link(named: name) else { throw failure("gateway interface \(name) not found") }
+        let present = Set(try host.addresses(link: link.index).map(\.prefix))
+        for address in previous.addresses {
+            guard let gateway = address.gateway, let prefix = IPPrefix(gateway, length: address.address.length) else {
+                continue
+            }
+            guard present.contains(prefix) else { throw failure("gateway address \(prefix) is not on \(name)") }
+            if configuration.isInternal { continue }
+            let key = gateway.family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"
+            guard try host.parameter(key) != "0" else { throw failure("\(key) is 0: the host does not forward") }
+        }
+    }
+
+    private func checkLayer3(_ index: Int, _ previous: CNIResult, _ inside: Link, _ container: any NetworkStack) throws
+    {
+        let present = Set(try container.addresses(link: inside.index).map(\.prefix))
+        var families: Set<AddressFamily> = []
+        let mine = previous.addresses.filter { ($0.interface ?? index) == index }
+        for address in mine {
+            families.insert(address.address.family)
+            guard present.contains(address.address) else {
+                throw failure("Failed to find address \(address.address) on \(inside.name)")
+            }
+        }
+        let interface = ContainerInterface(name: inside.name, addresses: mine, routes: previous.routes)
+        let networks = mine.map { Route(destination: $0.address.network) }
+        families.formUnion(previous.routes.map(\.destination.family))
+        var routes: [AddressFamily: [Route]] = [:]
+        for family in families { routes[family] = try container.routes(family: family) }
+        for wanted in networks + previous.routes.map({ interface.route($0) }) {
+            let found = (routes[wanted.destination.family] ?? []).contains { route in
+                guard route.destination == wanted.destination, route.link == nil || route.link == inside.index else {
+                    return false
+                }
+                // A later plugin may send the default route elsewhere (sbr, a VPN): any will do.
+                return wanted.destination.length == 0 || wanted.gateway == nil || route.gateway == wanted.gateway
+            }
+            guard found else {
+                let via = wanted.gateway.map { " via \($0)" } ?? ""
+                throw failure("Failed to find route \(wanted.destination)\(via) on \(inside.name)")
+            }
+        }
+    }
+
+    private func text(_ mac: MACAddress?) -> String { mac?.description ?? "none" }
+
+    private func onOff(_ flag: Bool) -> String { flag ? "on" : "off" }
+}

@@ -1,0 +1,176 @@
+public import CNI
+internal import Netlink
+internal import NetworkTypes
+public import PluginKit
+internal import System
+
+/// The `bridge` plugin: a veth pair between the container and a bridge on the host.
+public struct BridgeCommands: PluginCommands {
+    /// The name the executable goes by.
+    public let name = "bridge"
+    /// Every version of the specification.
+    public let supportedVersions = SpecVersion.allCases
+    let system: any HostSystem
+
+    /// The plugin on a host.
+    public init(system: any HostSystem) {
+        self.system = system
+    }
+
+    /// Makes the attachment (CNI specification, ADD).
+    public func add(_ request: Request) throws -> CNIResult {
+        let configuration = try BridgeConfiguration(request)
+        let container = try system.container(at: request.invocation.netns)
+        let host = try system.hostStack()
+        try removeLeftover(request, host, container)
+        return try withTransaction { transaction in
+            var allocation = CNIResult()
+            if configuration.hasIPAM {
+                allocation = try system.allocateAddresses(request)
+                transaction.push("the address allocation") { try system.releaseAddresses(request) }
+            }
+            let lock = try system.lock("bridge-\(configuration.bridge)", .shared)
+            let builder = PlanBuilder(
+                configuration: configuration, request: request, container: container, allocation: allocation)
+            let executor = StepExecutor(host: host, container: container.stack)
+            var plan = try builder.plan(host)
+            if !plan.shared.isEmpty {
+                try lock.change(to: .exclusive)
+                plan = try builder.plan(host)
+                try prepareShared(plan, executor, builder.tag, lock, &transaction)
+                _ = lock.tryChange(to: .shared)
+            }
+            for step in plan.own + plan.forwarding {
+                if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
+            }
+            let result = try complete(plan.result, host, container.stack)
+            // A result the asked version cannot express must fail while everything can still be taken back.
+            _ = try result.document(request.configuration.version)
+            return result
+        }
+    }
+
+    /// Applies the steps on the shared bridge. They are taken back only while nobody else relies on them: with the lock
+    /// to ourselves, and no other port on the bridge.
+    private func prepareShared(
+        _ plan: BridgePlan, _ executor: StepExecutor, _ tag: AttachmentTag, _ lock: any HeldLock,
+        _ transaction: inout Transaction
+    ) throws {
+        let host = try executor.stack(.host)
+        let bridge = plan.result.interfaces.first?.name ?? ""
+        var undos: [StepExecutor.Undo] = []
+        func takeBack() throws {
+            guard lock.tryChange(to: .exclusive), let link = try host.link(named: bridge) else { return }
+            let others = try host.links().contains { port in
+                port.master == link.index && !tag.owns(alias: port.alias)
+                    && (AttachmentTag.network(ofAlias: port.alias) == tag.attachment.network
+                        || AttachmentTag.network(ofAlias: port.alias) == nil)
+            }
+            if others { return }
+            for undo in undos.reversed() { try undo() }
+        }
+        do {
+            for step in plan.shared {
+                if let undo = try executor.apply(step) { undos.append(undo) }
+            }
+        } catch {
+            try? takeBack()
+            throw error
+        }
+        transaction.push("the bridge's preparation", undo: takeBack)
+    }
+
+    /// A host end of this very attachment without a container end is what a killed ADD, or a dying namespace of the same
+    /// container, left behind; it is in nobody's use.
+    private func removeLeftover(_ request: Request, _ host: any NetworkStack, _ container: Container) throws {
+        let tag = AttachmentTag(request.attachment)
+        let name = request.attachment.interfaceName
+        if try container.stack.link(named: name) != nil {
+            throw CNIError(
+                CNIError.Code.foreignObject,
+                "container veth name (\"\(name)\") peer provided (\"\(tag.linkName)\") already exists",
+                details: "delete the attachment with DEL before adding it again")
+        }
+        guard let leftover = try host.link(named: tag.linkName) else { return }
+        guard leftover.kind == "veth", leftover.alias == nil || tag.owns(alias: leftover.alias) else {
+            throw CNIError(
+                CNIError.Code.foreignObject, "interface \(tag.linkName) is in the way and is not this attachment's",
+                details: "its alias is \"\(leftover.alias ?? "")\"; remove it with: ip link delete \(tag.linkName)")
+        }
+        do {
+            try host.deleteLink(index: leftover.index)
+        } catch let error where error.isGone {
+            // It went away by itself while we looked.
+            return
+        }
+    }
+
+    /// Fills in what only the kernel knows: the MTUs, and the MAC of a bridge somebody else made.
+    private func complete(_ result: CNIResult, _ host: any NetworkStack, _ container: any NetworkStack) throws
+        -> CNIResult
+    {
+        var result = result
+        for index in result.interfaces.indices {
+            let stack = result.interfaces[index].sandbox == nil ? host : container
+            guard let link = try stack.link(named: result.interfaces[index].name) else { continue }
+            result.interfaces[index].mtu = Int(link.mtu)
+            result.interfaces[index].mac = link.mac?.description
+        }
+        return result
+    }
+}
+
+/// Makes plans for one attachment, as often as the bridge has to be looked at.
+struct PlanBuilder {
+    let configuration: BridgeConfiguration
+    let tag: AttachmentTag
+    private var input: BridgePlan.Input
+
+    init(configuration: BridgeConfiguration, request: Request, container: Container, allocation: CNIResult) {
+        self.configuration = configuration
+        tag = AttachmentTag(request.attachment)
+        var random = KernelRandom()
+        input = BridgePlan.Input(
+            configuration: configuration, tag: tag, sandbox: request.invocation.netns,
+            namespace: container.descriptor, allocation: allocation,
+            bridgeMAC: MACAddress(locallyAdministered: random.next()),
+            vlanPortName: "veth" + SHA512.hex("\(configuration.gatewayLink) port", length: 8))
+    }
+
+    /// Looks at the bridge and makes the plan.
+    func plan(_ host: any NetworkStack) throws -> BridgePlan {
+        var observed = BridgeObservation()
+        observed.bridge = try host.link(named: configuration.bridge)
+        if configuration.isGateway {
+            observed.gatewayLink =
+                configuration.vlan == nil ? observed.bridge : try host.link(named: configuration.gatewayLink)
+            if let link = observed.gatewayLink {
+                observed.gatewayAddresses = try host.addresses(link: link.index).map(\.prefix)
+            }
+        }
+        do {
+            return try BridgePlan.make(input, observed)
+        } catch {
+            throw error.cniError
+        }
+    }
+}
+
+extension BridgePlan.Refusal {
+    /// The refusal as a CNI error, in the words clients know from the reference plugin.
+    var cniError: CNIError {
+        switch self {
+        case .notBridge(let name):
+            CNIError(
+                CNIError.Code.foreignObject, "\"\(name)\" already exists but is not a bridge",
+                details: "choose another name with the key \"bridge\"")
+        case .addressConflict(let link, let wanted, let found):
+            CNIError(
+                CNIError.Code.foreignObject,
+                "failed to set bridge addr: \"\(link)\" already has an IP address different from \(wanted)",
+                details: "it has \(found); use another bridge, or set forceAddress to replace the address")
+        case .noAddresses:
+            CNIError(CNIError.Code.delegate, "IPAM plugin returned missing IP config")
+        }
+    }
+}

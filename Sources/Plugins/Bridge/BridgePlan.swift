@@ -1,0 +1,254 @@
+internal import CNI
+internal import Netlink
+internal import NetworkTypes
+internal import PluginKit
+
+/// What the kernel looked like when the plan was made.
+struct BridgeObservation: Equatable {
+    /// The link of the bridge's name.
+    var bridge: Link?
+    /// The link that carries the gateway's addresses: the bridge, or the VLAN's link.
+    var gatewayLink: Link?
+    /// Addresses of `gatewayLink`.
+    var gatewayAddresses: [IPPrefix] = []
+}
+
+/// Everything an ADD will do to the kernel, worked out before any of it is done.
+struct BridgePlan: Equatable {
+    /// Steps on what the network's containers share: the bridge and the gateway's addresses. Empty in steady state.
+    var shared: [Step] = []
+    /// Steps on what belongs to this container alone.
+    var own: [Step] = []
+    /// Host-wide parameters, last because nothing may take them back from others who rely on them by then.
+    var forwarding: [Step] = []
+    /// The result document, but for the MTUs the kernel decides.
+    var result = CNIResult()
+
+    /// What a plan is made from.
+    struct Input {
+        /// The attachment's configuration.
+        var configuration: BridgeConfiguration
+        /// The attachment's tag.
+        var tag: AttachmentTag
+        /// `CNI_NETNS`, as given.
+        var sandbox: String
+        /// A descriptor of the container's namespace.
+        var namespace: Int32
+        /// What the IPAM delegate allocated; empty for a layer 2 network.
+        var allocation: CNIResult
+        /// A random MAC for a bridge that has to be made.
+        var bridgeMAC: MACAddress
+        /// A name for the far end of a VLAN gateway that has to be made.
+        var vlanPortName: String
+    }
+
+    /// Why no plan can be made.
+    enum Refusal: Error, Equatable {
+        /// A link of the bridge's name is something else.
+        case notBridge(String)
+        /// The gateway link has an address that does not go with the network's.
+        case addressConflict(link: String, wanted: IPPrefix, found: IPPrefix)
+        /// The delegate gave no address.
+        case noAddresses
+    }
+
+    private init() {}
+
+    /// Works the steps out. Pure: the same input and observation give the same plan.
+    static func make(_ input: Input, _ observed: BridgeObservation) throws(Refusal) -> BridgePlan {
+        let configuration = input.configuration
+        if configuration.hasIPAM, input.allocation.addresses.isEmpty { throw .noAddresses }
+        var plan = BridgePlan()
+        var layer3 = Layer3(configuration, input.allocation)
+        layer3.resolve()
+        try plan.prepareBridge(input, observed)
+        if configuration.isGateway { try plan.prepareGateway(input, observed, layer3.gatewayPrefixes) }
+        plan.connect(input)
+        if configuration.hasIPAM {
+            let interface = ContainerInterface(
+                name: input.tag.attachment.interfaceName, addresses: layer3.addresses, routes: layer3.routes,
+                detectsDuplicates: configuration.detectsDuplicates)
+            plan.own += interface.steps
+        } else if !configuration.disablesContainerInterface {
+            plan.own.append(
+                .changeLink(input.tag.attachment.interfaceName, LinkChange { $0.isUp = true }, .container))
+        }
+        if !configuration.disablesContainerInterface {
+            plan.own.append(.awaitForwarding(port: input.tag.linkName))
+        }
+        if configuration.isGateway, !configuration.isInternal { plan.enableForwarding(layer3.gatewayPrefixes) }
+        plan.describe(input, observed, layer3)
+        return plan
+    }
+
+    private mutating func prepareBridge(_ input: Input, _ observed: BridgeObservation) throws(Refusal) {
+        let configuration = input.configuration
+        let name = configuration.bridge
+        guard let bridge = observed.bridge else {
+            shared.append(
+                .createLink(
+                    LinkSpec(
+                        name: name, kind: .bridge(BridgeState(vlanFiltering: configuration.usesVLANs)),
+                        mac: input.bridgeMAC, mtu: configuration.mtu), .host))
+            if configuration.usesVLANs { shared.append(.requireVLANFiltering(bridge: name)) }
+            shared.append(
+                .setParameters([.init("net/ipv6/conf/\(name)/accept_ra", "0")], .host, isOptional: true))
+            shared.append(
+                .changeLink(
+                    name,
+                    LinkChange {
+                        $0.isUp = true
+                        if configuration.promiscuous { $0.isPromiscuous = true }
+                    }, .host))
+            return
+        }
+        guard bridge.kind == "bridge" else { throw .notBridge(name) }
+        let change = LinkChange {
+            if !bridge.isUp { $0.isUp = true }
+            if configuration.promiscuous, !bridge.isPromiscuous { $0.isPromiscuous = true }
+            if configuration.usesVLANs, bridge.bridge?.vlanFiltering != true { $0.vlanFiltering = true }
+        }
+        if change != LinkChange() { shared.append(.changeLink(name, change, .host)) }
+        if change.vlanFiltering != nil { shared.append(.requireVLANFiltering(bridge: name)) }
+    }
+
+    private mutating func prepareGateway(_ input: Input, _ observed: BridgeObservation, _ wanted: [IPPrefix])
+        throws(Refusal)
+    {
+        let configuration = input.configuration
+        let link = configuration.gatewayLink
+        if let vlan = configuration.vlan, observed.gatewayLink == nil {
+            let port = input.vlanPortName
+            shared.append(.createLink(LinkSpec(name: port, kind: .veth(peer: .init(name: link))), .host))
+            shared.append(.changeLink(port, LinkChange { $0.isUp = true }, master: configuration.bridge, .host))
+            if !configuration.preservesDefaultVLAN { shared.append(.removeDefaultVLANs(port: port)) }
+            shared.append(.addVLAN(PortVLAN(identifier: vlan, isNative: true, isUntagged: true), port: port))
+            shared.append(.changeLink(link, LinkChange { $0.isUp = true }, .host))
+        }
+        let present = observed.gatewayAddresses
+        var changed = false
+        for prefix in wanted where !present.contains(prefix) {
+            // IPv4: any other address is in the way. IPv6: only one in an overlapping network.
+            let conflicts = present.filter { found in
+                found.family == prefix.family && !wanted.contains(found)
+                    && (prefix.family == .ipv4 || found.overlaps(prefix))
+            }
+            for found in conflicts {
+                guard configuration.forcesAddress else {
+                    throw .addressConflict(link: link, wanted: prefix, found: found)
+                }
+                shared.append(.removeAddress(found, link: link, .host))
+            }
+            // Nobody else can have the gateway's address on a network we just made; do not make containers wait for
+            // duplicate detection on a bridge that has no carrier yet.
+            shared.append(.addAddress(prefix, link: link, .host, skipsDetection: prefix.family == .ipv6))
+            changed = true
+        }
+        if changed, configuration.vlan == nil, let mac = observed.bridge?.mac {
+            // An address set by hand is kept: the bridge no longer takes its lowest port's.
+            shared.append(.changeLink(link, LinkChange { $0.mac = mac }, .host))
+        }
+    }
+
+    private mutating func connect(_ input: Input) {
+        let configuration = input.configuration
+        let port = input.tag.linkName
+        let peer = LinkSpec.VethPeer(
+            name: input.tag.attachment.interfaceName, mac: configuration.mac ?? input.tag.containerMAC,
+            mtu: configuration.mtu, namespace: input.namespace)
+        own.append(
+            .createLink(
+                LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: configuration.mtu), .host))
+        own.append(.setParameters([.init("net/ipv6/conf/\(port)/accept_ra", "0")], .host, isOptional: true))
+        own.append(
+            .changeLink(
+                port,
+                LinkChange {
+                    $0.alias = input.tag.alias
+                    $0.isUp = true
+                }, master: configuration.bridge, .host))
+        own.append(
+            .changePort(port, BridgePortChange(hairpin: configuration.hairpin, isolated: configuration.isIsolated)))
+        guard configuration.usesVLANs else { return }
+        if !configuration.preservesDefaultVLAN { own.append(.removeDefaultVLANs(port: port)) }
+        let native = configuration.vlan ?? 1
+        for vlan in configuration.trunk where vlan != native {
+            own.append(.addVLAN(PortVLAN(identifier: vlan), port: port))
+        }
+        own.append(.addVLAN(PortVLAN(identifier: native, isNative: true, isUntagged: true), port: port))
+    }
+
+    private mutating func enableForwarding(_ gateways: [IPPrefix]) {
+        var parameters: [Step.Parameter] = []
+        if gateways.contains(where: { $0.family == .ipv4 }) { parameters.append(.init("net/ipv4/ip_forward", "1")) }
+        if gateways.contains(where: { $0.family == .ipv6 }) {
+            parameters.append(.init("net/ipv6/conf/all/forwarding", "1"))
+        }
+        if !parameters.isEmpty { forwarding.append(.setParameters(parameters, .host, isOptional: false)) }
+    }
+
+    private mutating func describe(_ input: Input, _ observed: BridgeObservation, _ layer3: Layer3) {
+        let configuration = input.configuration
+        result.interfaces = [
+            .init(name: configuration.bridge, mac: (observed.bridge?.mac ?? input.bridgeMAC).description),
+            .init(name: input.tag.linkName, mac: input.tag.hostMAC.description),
+            .init(
+                name: input.tag.attachment.interfaceName,
+                mac: (configuration.mac ?? input.tag.containerMAC).description, sandbox: input.sandbox),
+        ]
+        if configuration.vlan != nil, configuration.isGateway {
+            result.interfaces.append(
+                .init(name: configuration.gatewayLink, mac: observed.gatewayLink?.mac?.description))
+        }
+        result.addresses = layer3.addresses
+        result.routes = layer3.routes
+        result.dns = configuration.dns ?? input.allocation.dns
+    }
+}
+
+/// The addresses, gateways and routes a container gets: what the delegate allocated, completed by the gateway keys.
+struct Layer3: Equatable {
+    private let configuration: BridgeConfiguration
+    private(set) var addresses: [CNIResult.Address]
+    private(set) var routes: [CNIResult.Route]
+
+    init(_ configuration: BridgeConfiguration, _ allocation: CNIResult) {
+        self.configuration = configuration
+        addresses = allocation.addresses
+        routes = allocation.routes
+    }
+
+    /// The gateways as the bridge carries them, each once.
+    var gatewayPrefixes: [IPPrefix] {
+        var prefixes: [IPPrefix] = []
+        for address in addresses {
+            guard let gateway = address.gateway, let prefix = IPPrefix(gateway, length: address.address.length),
+                !prefixes.contains(prefix)
+            else { continue }
+            prefixes.append(prefix)
+        }
+        return prefixes
+    }
+
+    /// Fills in gateways and default routes.
+    mutating func resolve() {
+        for index in addresses.indices {
+            // The container's interface is the third of the result.
+            addresses[index].interface = 2
+            if addresses[index].gateway == nil, configuration.isGateway {
+                addresses[index].gateway = addresses[index].address.first.next
+            }
+        }
+        if configuration.isInternal { routes.removeAll { $0.destination.length == 0 } }
+        guard configuration.isDefaultGateway else { return }
+        for address in addresses {
+            let family = address.address.family
+            let isThere = routes.contains {
+                $0.destination.family == family && $0.destination.length == 0 && $0.gateway != nil
+            }
+            if !isThere, let gateway = address.gateway {
+                routes.append(CNIResult.Route(destination: .any(family), gateway: gateway))
+            }
+        }
+    }
+}
