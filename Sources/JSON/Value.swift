@@ -61,6 +61,7 @@ public struct Object: Equatable, Sendable {
     /// An object of pairs; a repeated key replaces the earlier value.
     public init(_ pairs: [(String, Value)] = []) {
         members = []
+        members.reserveCapacity(pairs.count)
         for (key, value) in pairs { self[key] = value }
     }
 
@@ -69,11 +70,21 @@ public struct Object: Equatable, Sendable {
         self.members = members
     }
 
+    /// An object in which, of members with the same key, only the last one stays, at its own place.
+    init(lastOf repeated: [Member]) {
+        var seen: Set<[UInt8]> = []
+        var kept: [Member] = []
+        for member in repeated.reversed() where seen.insert(Array(member.key.utf8)).inserted {
+            kept.append(member)
+        }
+        members = kept.reversed()
+    }
+
     /// The value of exactly this key; setting nil removes the member, setting a new key appends it.
     public subscript(key: String) -> Value? {
-        get { members.first { $0.key == key }?.value }
+        get { members.first { Self.isSame($0.key, key) }?.value }
         set {
-            let index = members.firstIndex { $0.key == key }
+            let index = members.firstIndex { Self.isSame($0.key, key) }
             switch (index, newValue) {
             case (let index?, let value?): members[index].value = value
             case (let index?, nil): members.remove(at: index)
@@ -83,9 +94,23 @@ public struct Object: Equatable, Sendable {
         }
     }
 
-    /// The value of a key in any mix of cases, as every Go plugin reads its configuration; of several members whose keys
-    /// differ only in case, the last one counts.
+    /// The value of a key in any mix of ASCII cases, as every Go plugin reads its configuration; of several members
+    /// whose keys differ only in case, the last one counts.
     public func value(caseInsensitive key: String) -> Value? {
-        members.last { $0.key == key || $0.key.lowercased() == key.lowercased() }?.value
+        members.last { Self.isSameIgnoringCase($0.key, key) }?.value
+    }
+
+    /// Byte for byte: Swift's `==` would also accept another normal form of the same text.
+    private static func isSame(_ left: String, _ right: String) -> Bool {
+        left.utf8.count == right.utf8.count && left.utf8.elementsEqual(right.utf8)
+    }
+
+    private static func isSameIgnoringCase(_ left: String, _ right: String) -> Bool {
+        left.utf8.count == right.utf8.count
+            && left.utf8.elementsEqual(right.utf8) { lowercase($0) == lowercase($1) }
+    }
+
+    private static func lowercase(_ byte: UInt8) -> UInt8 {
+        (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
     }
 }

@@ -34,7 +34,8 @@ public struct InterfaceName: Hashable, Sendable, CustomStringConvertible {
         if text.isEmpty { throw .empty }
         if text.utf8.count > Self.maximumLength { throw .tooLong }
         if text == "." || text == ".." { throw .dots }
-        if text.contains(where: { $0 == "/" || $0 == ":" || $0.isWhitespace }) || text.utf8.contains(0) {
+        // Scalars, not Characters: a combining mark must not hide the character before it.
+        if text.unicodeScalars.contains(where: { "/:\0".unicodeScalars.contains($0) || $0.properties.isWhitespace }) {
             throw .characters
         }
         description = text

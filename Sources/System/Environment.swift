@@ -25,9 +25,10 @@ public struct Environment: Equatable, Sendable {
         var cursor = unsafe swiftlet_environ()
         while let pointer = unsafe cursor, let entry = unsafe pointer.pointee {
             let text = unsafe String(cString: entry)
-            if let equals = text.firstIndex(of: "=") {
+            // By bytes: as a Character, "=" and a combining mark after it would be one and no separator.
+            if let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")) {
                 environment.storage.append(
-                    Variable(name: String(text[..<equals]), value: String(text[text.index(after: equals)...])))
+                    Variable(name: String(text[..<equals]), value: String(text[text.utf8.index(after: equals)...])))
             }
             unsafe cursor = unsafe pointer.advanced(by: 1)
         }

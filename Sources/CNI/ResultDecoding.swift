@@ -1,0 +1,113 @@
+public import JSON
+internal import NetworkTypes
+
+extension CNIResult {
+    /// Reads a document of a version. Unknown members are ignored, absent ones are empty, `null` is an empty result.
+    ///
+    /// An address's negative interface index, which old plugins write, is read as none.
+    /// - Throws: code 6; the message names the place.
+    public init(decoding document: JSON.Value, version: SpecVersion) throws(CNIError) {
+        try self.init(decoding: document, version: version, path: "")
+    }
+
+    init(decoding document: Value, version: SpecVersion, path: String) throws(CNIError) {
+        do {
+            try self.init(Reader(document, path: path), version)
+        } catch {
+            // Whatever is wrong in a result, it is not the configuration's author who can mend it.
+            throw CNIError(CNIError.Code.decoding, error.description)
+        }
+    }
+
+    private init(_ root: Reader, _ version: SpecVersion) throws(DecodingError) {
+        self.init()
+        dns = try DNS(root.member("dns"))
+        if version < .v0_3_0 {
+            for family in ["ip4", "ip6"] {
+                let member = try root.member(family)
+                guard member.isPresent else { continue }
+                addresses.append(
+                    Address(address: try prefix(member.member("ip")), gateway: try address(member.member("gateway"))))
+                for route in try member.member("routes").elements() { routes.append(try Route(route)) }
+            }
+            return
+        }
+        for element in try root.member("interfaces").elements() {
+            interfaces.append(try Interface(element, version))
+        }
+        for element in try root.member("ips").elements() { addresses.append(try Address(element)) }
+        for element in try root.member("routes").elements() { routes.append(try Route(element)) }
+    }
+}
+
+extension CNIResult.Interface {
+    fileprivate init(_ reader: Reader, _ version: SpecVersion) throws(DecodingError) {
+        try requirePresence(reader)
+        self.init(
+            name: try reader.member("name").string() ?? "", mac: try text(reader.member("mac")),
+            sandbox: try text(reader.member("sandbox")))
+        guard version >= .v1_0_0 else { return }
+        mtu = try number(reader.member("mtu"))
+        socketPath = try text(reader.member("socketPath"))
+        pciID = try text(reader.member("pciID"))
+    }
+}
+
+extension CNIResult.Address {
+    fileprivate init(_ reader: Reader) throws(DecodingError) {
+        try requirePresence(reader)
+        let index = try reader.member("interface").integer() ?? -1
+        self.init(
+            interface: index < 0 ? nil : Int(clamping: index), address: try prefix(reader.member("address")),
+            gateway: try CNI.address(reader.member("gateway")))
+    }
+}
+
+extension CNIResult.Route {
+    fileprivate init(_ reader: Reader) throws(DecodingError) {
+        try requirePresence(reader)
+        self.init(
+            destination: try prefix(reader.member("dst")), gateway: try address(reader.member("gw")),
+            mtu: try number(reader.member("mtu")), advertisedMSS: try number(reader.member("advmss")),
+            priority: try number(reader.member("priority")),
+            table: try reader.member("table").integer().map { Int(clamping: $0) },
+            scope: try reader.member("scope").integer().map { Int(clamping: $0) })
+    }
+}
+
+extension CNIResult.DNS {
+    fileprivate init(_ reader: Reader) throws(DecodingError) {
+        self.init(
+            nameservers: try reader.member("nameservers").strings(), domain: try text(reader.member("domain")),
+            search: try reader.member("search").strings(), options: try reader.member("options").strings())
+    }
+}
+
+private func requirePresence(_ reader: Reader) throws(DecodingError) {
+    if !reader.isPresent { throw reader.error("must not be null", kind: .type) }
+}
+
+/// A required address with prefix length.
+private func prefix(_ reader: Reader) throws(DecodingError) -> IPPrefix {
+    guard let text = try reader.string() else { throw reader.error("is missing") }
+    guard let prefix = IPPrefix(text) else { throw reader.error("invalid CIDR address: \(text)") }
+    return prefix
+}
+
+/// An optional address; the empty text is none.
+private func address(_ reader: Reader) throws(DecodingError) -> IPAddress? {
+    guard let text = try reader.string(), !text.isEmpty else { return nil }
+    guard let address = IPAddress(text) else { throw reader.error("invalid IP address: \(text)") }
+    return address
+}
+
+private func text(_ reader: Reader) throws(DecodingError) -> String? {
+    guard let text = try reader.string(), !text.isEmpty else { return nil }
+    return text
+}
+
+/// A number for which zero means "not set".
+private func number(_ reader: Reader) throws(DecodingError) -> Int? {
+    guard let number = try reader.integer(), number != 0 else { return nil }
+    return Int(clamping: number)
+}
