@@ -25,7 +25,7 @@ public struct ErrorCollector {
         guard let first = errors.first else { return }
         if errors.count == 1 { throw first }
         var error = ErrorMapping.cniError(first)
-        let others = errors.dropFirst().map { "also: \(ErrorMapping.cniError($0).summary)" }
+        let others = errors.dropFirst().map { "also: \(ErrorMapping.cniError($0).description)" }
         error.details = ([error.details] + others).filter { !$0.isEmpty }.joined(separator: "; ")
         throw error
     }

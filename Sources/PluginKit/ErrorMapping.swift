@@ -19,7 +19,7 @@ public enum ErrorMapping {
         case let error as Errno: CNIError(CNIError.Code.inputOutput, "\(error)")
         case let error as IPAMError: ipam(error)
         case let error as StepError: step(error)
-        default: CNIError(CNIError.Code.internalError, "\(error)", details: "this is a bug; please report it")
+        default: CNIError(CNIError.Code.internal, "\(error)", details: "this is a bug; please report it")
         }
     }
 

@@ -51,6 +51,6 @@ public struct Loopback {
 
     /// Fails when `lo` is down.
     public func check() throws {
-        guard try link().isUp else { throw CNIError(CNIError.Code.internalError, "loopback interface is down") }
+        guard try link().isUp else { throw CNIError(CNIError.Code.internal, "loopback interface is down") }
     }
 }

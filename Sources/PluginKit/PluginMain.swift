@@ -1,5 +1,4 @@
 public import CNI
-internal import NetworkTypes
 internal import System
 
 /// The edge of every plugin: hands environment and standard input to the dispatcher, and its outcome to the streams.
@@ -11,26 +10,10 @@ public enum PluginMain {
         let dispatcher = Dispatcher(
             commands: commands, environment: .current(),
             readInput: { limit throws(Errno) in try readFully(0, limit: limit) },
-            checkNamespace: refuseOwnNamespace, mapError: ErrorMapping.cniError)
+            checkNamespace: checkNamespacePath, mapError: ErrorMapping.cniError)
         let outcome = dispatcher.run()
         if !outcome.errorOutput.isEmpty { try? writeFully(2, Array(outcome.errorOutput.utf8)) }
         if !outcome.output.isEmpty { try? writeFully(1, Array(outcome.output.utf8)) }
         exitProcess(outcome.exitStatus)
-    }
-
-    /// Refuses `CNI_NETNS` when it is missing, is not a namespace, or is the plugin's own.
-    private static func refuseOwnNamespace(_ path: String) throws(CNIError) {
-        do {
-            let given = try NetworkNamespace(path: path)
-            guard try given.isSame(as: .current()) else { return }
-        } catch let error as NamespaceError {
-            throw CNIError(CNIError.Code.invalidNamespace, "\(error)")
-        } catch {
-            throw CNIError(CNIError.Code.invalidNamespace, "get plugin's netns failed", details: "\(error)")
-        }
-        throw CNIError(
-            CNIError.Code.invalidNamespace,
-            "plugin's netns and netns from CNI_NETNS should not be the same",
-            details: "CNI_NETNS=\(path); set CNI_NETNS_OVERRIDE=1 if that is meant")
     }
 }

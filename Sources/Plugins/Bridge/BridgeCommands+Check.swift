@@ -24,7 +24,7 @@ extension BridgeCommands {
     }
 
     private func failure(_ message: String) -> CNIError {
-        CNIError(CNIError.Code.internalError, message)
+        CNIError(CNIError.Code.internal, message)
     }
 
     private func checkBridge(_ configuration: BridgeConfiguration, _ previous: CNIResult, _ host: any NetworkStack)

@@ -1,0 +1,69 @@
+import CNI
+import NetworkTypes
+import PluginKit
+import System
+
+/// A host in memory: fake namespaces, an address book instead of a delegate, locks that are always free.
+final class FakeHost: HostSystem {
+    let kernel = FakeKernel()
+    /// Container paths with the descriptors of their namespaces.
+    var containers: [String: Int32] = [:]
+    /// What is allocated to whom.
+    var allocations: [Attachment: CNIResult] = [:]
+    /// What the delegate hands out next.
+    var offer = CNIResult()
+
+    func hostStack() throws -> any NetworkStack { kernel.stack(0) }
+
+    func container(at path: String) throws -> Container {
+        guard let descriptor = containers[path] else { throw NamespaceError(path: path, reason: .gone) }
+        return Container(stack: kernel.stack(descriptor), descriptor: descriptor)
+    }
+
+    func lock(_ name: String, _ mode: FileLock.Mode) throws -> any HeldLock { FreeLock() }
+
+    func allocateAddresses(_ request: Request) throws -> CNIResult {
+        try kernel.count("allocate", request.attachment.containerID)
+        if allocations[request.attachment] != nil {
+            throw CNIError(CNIError.Code.internalError, "duplicate allocation is not allowed")
+        }
+        allocations[request.attachment] = offer
+        return offer
+    }
+
+    func releaseAddresses(_ request: Request) throws {
+        try kernel.count("release", request.attachment.containerID)
+        allocations[request.attachment] = nil
+    }
+
+    func checkAddresses(_ request: Request) throws {
+        if allocations[request.attachment] == nil { throw CNIError(CNIError.Code.internalError, "not allocated") }
+    }
+
+    func collectAddresses(_ request: Request) throws {
+        guard case .list(let valid) = try request.configuration.validAttachments() else { return }
+        let keep = Set(
+            valid.map {
+                Attachment(
+                    network: request.configuration.name, containerID: $0.containerID, interfaceName: $0.interfaceName)
+            })
+        allocations = allocations.filter { keep.contains($0.key) }
+    }
+
+    func addressStatus(_ request: Request) throws {}
+
+    func filtersVLANs() throws -> Bool { kernel.filtersVLANs }
+
+    /// Everything that must be as before after a failed ADD.
+    struct World: Equatable {
+        var namespaces: [Int32: FakeKernel.Namespace]
+        var allocations: [Attachment: CNIResult]
+    }
+
+    var world: World { World(namespaces: kernel.namespaces, allocations: allocations) }
+}
+
+private final class FreeLock: HeldLock {
+    func tryChange(to mode: FileLock.Mode) -> Bool { true }
+    func change(to mode: FileLock.Mode) throws {}
+}
