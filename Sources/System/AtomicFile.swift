@@ -5,11 +5,15 @@ public enum AtomicFile {
     /// Replaces `path` with `contents`: temporary file beside it, `fsync`, `rename`.
     ///
     /// A temporary file left by a crash is named `.<name>.<pid>.tmp`; the next replacement by the same pid reuses it.
+    /// - Parameter isDurable: false leaves out the `fsync`: still whole for every process whatever dies, but a power cut
+    ///   may leave it empty.
     /// - Throws: the errno with the path; the old file is then untouched.
-    public static func replace(_ path: String, with contents: [UInt8], mode: UInt32 = 0o600) throws(SystemError) {
+    public static func replace(
+        _ path: String, with contents: [UInt8], mode: UInt32 = 0o600, isDurable: Bool = true
+    ) throws(SystemError) {
         let temporary = temporaryPath(beside: path)
         do throws(SystemError) {
-            try write(temporary, contents, mode: mode)
+            try write(temporary, contents, mode: mode, isDurable: isDurable)
             try Files.rename(temporary, to: path)
         } catch {
             _ = unsafe unlink(temporary)
@@ -17,11 +21,13 @@ public enum AtomicFile {
         }
     }
 
-    private static func write(_ path: String, _ contents: [UInt8], mode: UInt32) throws(SystemError) {
+    private static func write(_ path: String, _ contents: [UInt8], mode: UInt32, isDurable: Bool = true)
+        throws(SystemError)
+    {
         let file = try OwnedFD(opening: path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
         do {
             try file.writeAll(contents)
-            try file.synchronize()
+            if isDurable { try file.synchronize() }
         } catch {
             throw SystemError("write", path, error)
         }

@@ -89,6 +89,18 @@ public struct OwnedFD: ~Copyable, Sendable {
         _ = try retrying { fsync(rawValue) }
     }
 
+    /// Sets the time of the last change of the contents, nanoseconds since the epoch; the time of access stays.
+    /// File systems keep it as precisely as they can: ``status()`` tells what became of it. Equivalent: `futimens(2)`.
+    public func setModified(_ nanoseconds: Int64) throws(Errno) {
+        // The kernel wants nanoseconds of 0...999 999 999 before the epoch too.
+        let (seconds, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        let modified = timespec(
+            tv_sec: Int(rest < 0 ? seconds - 1 : seconds), tv_nsec: Int(rest < 0 ? rest + 1_000_000_000 : rest))
+        let omit = (1 << 30) - 2  // UTIME_OMIT of <sys/stat.h>, a macro Swift does not see
+        let times = [timespec(tv_sec: 0, tv_nsec: omit), modified]
+        _ = try retrying { unsafe futimens(rawValue, times) }
+    }
+
     /// What `fstat(2)` says.
     public func status() throws(Errno) -> FileStatus {
         var buffer = stat()
