@@ -41,6 +41,8 @@ int swiftlet_run_on_thread(void (*body)(void *), void *context) {
     return pthread_join(thread, NULL);
 }
 
+void swiftlet_ignore_broken_pipes(void) { (void)signal(SIGPIPE, SIG_IGN); }
+
 int swiftlet_set_nonblocking(int descriptor) {
     int flags = fcntl(descriptor, F_GETFL);
     return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);

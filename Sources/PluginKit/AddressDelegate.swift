@@ -1,4 +1,4 @@
-public import CNI
+internal import CNI
 internal import IPAM
 internal import JSON
 internal import System

@@ -1,6 +1,6 @@
 public import CNI
 public import Netlink
-public import NetworkTypes
+internal import NetworkTypes
 
 /// The steps that give a container's interface its addresses and routes: the same for every plugin that makes one.
 public struct ContainerInterface: Sendable {

@@ -1,4 +1,4 @@
-public import CNI
+internal import CNI
 
 /// Errors of a clean-up that goes on whatever fails.
 public struct ErrorCollector {

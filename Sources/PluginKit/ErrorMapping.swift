@@ -11,8 +11,8 @@ public enum ErrorMapping {
         switch error {
         case let error as CNIError: error
         case let error as RollbackError: rollback(error)
-        case let error as JSON.DecodingError: decoding(error)
-        case let error as SyntaxError: CNIError(CNIError.Code.decoding, "\(error)")
+        case let error as JSON.DecodingError: CNIError(error)
+        case let error as JSON.SyntaxError: CNIError(error)
         case let error as NamespaceError: CNIError(CNIError.Code.invalidNamespace, "\(error)")
         case let error as NetlinkError: netlink(error)
         case let error as SystemError: CNIError(CNIError.Code.inputOutput, "\(error)")
@@ -29,16 +29,6 @@ public enum ErrorMapping {
         return mapped
     }
 
-    private static func decoding(_ error: JSON.DecodingError) -> CNIError {
-        let code =
-            switch error.kind {
-            case .type: CNIError.Code.decoding
-            case .value: CNIError.Code.invalidConfiguration
-            case .unsupported: CNIError.Code.unsupportedField
-            }
-        return CNIError(code, "\(error)", details: error.isVerbatim && !error.path.isEmpty ? "at \(error.path)" : "")
-    }
-
     private static func netlink(_ error: NetlinkError) -> CNIError {
         // The kernel is short of something for the moment: the runtime may try again.
         let isPassing = [.resourceTemporarilyUnavailable, .noBufferSpace, .resourceBusy].contains(error.errno)
@@ -48,7 +38,16 @@ public enum ErrorMapping {
     }
 
     private static func ipam(_ error: IPAMError) -> CNIError {
-        CNIError(error.code, "\(error)")
+        let code =
+            switch error {
+            case .exhausted, .unavailable, .unsatisfied: CNIError.Code.poolExhausted
+            case .duplicate: CNIError.Code.foreignObject
+            case .notFound, .mismatch: CNIError.Code.internal
+            case .notAvailable: CNIError.Code.notAvailable
+            case .invalidNetworkName: CNIError.Code.invalidConfiguration
+            case .io, .incomplete: CNIError.Code.inputOutput
+            }
+        return CNIError(code, "\(error)")
     }
 
     private static func step(_ error: StepError) -> CNIError {

@@ -10,17 +10,7 @@ public enum HostLocalCommands {
     /// Allocates one address from each range set.
     public static func add(_ request: Request) throws -> CNIResult {
         let configuration = try decode(request)
-        let store = try store(request)
-        let allocation = try store.allocate(configuration, for: owner(request))
-        let result = CNIResult(allocation)
-        do {
-            // What the asked version cannot say must not stay reserved.
-            _ = try result.document(request.configuration.version)
-        } catch {
-            try store.release(owner(request))
-            throw error
-        }
-        return result
+        return CNIResult(try store(request).allocate(configuration, for: owner(request)))
     }
 
     /// Releases the attachment's addresses; needs nothing of the configuration but the network's name and `dataDir`.
@@ -28,9 +18,16 @@ public enum HostLocalCommands {
         try store(request).release(owner(request))
     }
 
-    /// Fails unless every address of prevResult (of these ranges) is reserved for the attachment.
+    /// Fails unless the attachment has a reservation, and every address of prevResult that lies in the ranges is
+    /// reserved for it.
     public static func check(_ request: Request) throws {
-        try store(request).check(owner(request))
+        let store = try store(request)
+        guard let previous = try request.configuration.previousResult() else {
+            return try store.check(owner(request))
+        }
+        try store.check(
+            owner(request), addresses: previous.addresses.map(\.address.address),
+            within: try decode(request).rangeSets)
     }
 
     /// Releases what no valid attachment owns. Without a list only unreadable leftovers of crashes go.
@@ -52,7 +49,8 @@ public enum HostLocalCommands {
     private static func store(_ request: Request) throws -> HostLocal {
         let configuration = request.configuration
         return HostLocal(
-            network: configuration.name, dataDirectory: HostLocalConfiguration.dataDirectory(of: configuration.ipam))
+            network: configuration.name, dataDirectory: try HostLocalConfiguration.dataDirectory(of: configuration.ipam)
+        )
     }
 
     private static func decode(_ request: Request) throws -> HostLocalConfiguration {
@@ -71,8 +69,9 @@ extension CNIResult {
         addresses = allocation.addresses.map { CNIResult.Address(address: $0.prefix, gateway: $0.gateway) }
         routes = allocation.routes.map { route in
             CNIResult.Route(
-                destination: route.destination, gateway: route.gateway, mtu: route.mtu,
-                advertisedMSS: route.advertisedMSS, priority: route.priority, table: route.table, scope: route.scope)
+                destination: route.destination, gateway: route.gateway, mtu: route.mtu.map(Int.init),
+                advertisedMSS: route.advertisedMSS.map(Int.init), priority: route.priority.map(Int.init),
+                table: route.table.map(Int.init), scope: route.scope.map(Int.init))
         }
         dns = CNIResult.DNS(
             nameservers: allocation.dns.nameservers, domain: allocation.dns.domain, search: allocation.dns.search,

@@ -36,7 +36,7 @@ public final class KernelHost: HostSystem {
     /// `/run/swiftlet/lock`, or for users who may not write there the same under `XDG_RUNTIME_DIR`.
     private static func lockDirectory() throws(SystemError) -> String {
         let usual = "/run/swiftlet/lock"
-        do {
+        do throws(SystemError) {
             try Files.makeDirectories(usual, mode: 0o755)
             if Files.isWritableDirectory(usual) { return usual }
             throw SystemError("create a lock in", usual, .permissionDenied)

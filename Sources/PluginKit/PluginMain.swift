@@ -10,7 +10,7 @@ public enum PluginMain {
         let dispatcher = Dispatcher(
             commands: commands, environment: .current(),
             readInput: { limit throws(Errno) in try readFully(0, limit: limit) },
-            checkNamespace: checkNamespacePath, mapError: ErrorMapping.cniError)
+            checkNamespace: Dispatcher.checkNamespacePath, mapError: ErrorMapping.cniError)
         let outcome = dispatcher.run()
         if !outcome.errorOutput.isEmpty { try? writeFully(2, Array(outcome.errorOutput.utf8)) }
         if !outcome.output.isEmpty { try? writeFully(1, Array(outcome.output.utf8)) }

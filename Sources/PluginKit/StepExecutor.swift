@@ -1,6 +1,6 @@
 public import Netlink
 internal import NetworkTypes
-public import System
+internal import System
 
 /// What went wrong while steps were applied, beyond what netlink itself reports.
 public enum StepError: Error, Equatable, Sendable {
@@ -122,9 +122,7 @@ public final class StepExecutor {
         return {
             // By name, not by number: the link may be gone already, with its namespace or by somebody's hand.
             guard let link = try stack.link(named: name) else { return }
-            do {
-                try stack.deleteLink(index: link.index)
-            } catch let error as NetlinkError where error.isGone {}
+            try stack.removeLink(index: link.index)
         }
     }
 

@@ -2,7 +2,7 @@ internal import CLinux
 
 /// Makes writes to a closed pipe fail with `EPIPE` instead of ending the process.
 public func ignoreBrokenPipes() {
-    _ = unsafe signal(SIGPIPE, SIG_IGN)
+    swiftlet_ignore_broken_pipes()
 }
 
 /// Ends the process at once with `status`.

@@ -1,4 +1,5 @@
 import CNI
+import Netlink
 import NetworkTypes
 import PluginKit
 import System
@@ -25,7 +26,7 @@ final class FakeHost: HostSystem {
     func allocateAddresses(_ request: Request) throws -> CNIResult {
         try kernel.count("allocate", request.attachment.containerID)
         if allocations[request.attachment] != nil {
-            throw CNIError(CNIError.Code.internalError, "duplicate allocation is not allowed")
+            throw CNIError(CNIError.Code.internal, "duplicate allocation is not allowed")
         }
         allocations[request.attachment] = offer
         return offer
@@ -37,7 +38,7 @@ final class FakeHost: HostSystem {
     }
 
     func checkAddresses(_ request: Request) throws {
-        if allocations[request.attachment] == nil { throw CNIError(CNIError.Code.internalError, "not allocated") }
+        if allocations[request.attachment] == nil { throw CNIError(CNIError.Code.internal, "not allocated") }
     }
 
     func collectAddresses(_ request: Request) throws {

@@ -239,7 +239,13 @@ final class FakeStack: NetworkStack {
         } catch {
             throw SystemError("write", key, .inputOutput)
         }
-        here.parameters[key] = value
+        write(key, value)
+    }
+
+    /// A parameter that was never written reads 0; links' own parameters are kept, whatever they are.
+    private func write(_ key: String, _ value: String) {
+        let isDefault = value == "0" && !key.contains("/conf/")
+        here.parameters[key] = isDefault ? nil : value
     }
 
     func exchangeParameters(_ parameters: [(key: String, value: String)], passingOverFailures: Bool)
@@ -253,7 +259,7 @@ final class FakeStack: NetworkStack {
                 try setParameter(key, value)
             } catch {
                 if passingOverFailures { continue }
-                for (key, value) in old.reversed() { here.parameters[key] = value }
+                for (key, value) in old.reversed() { write(key, value) }
                 throw error
             }
             old.append((key, before))

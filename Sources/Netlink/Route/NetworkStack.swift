@@ -111,3 +111,14 @@ public protocol NetworkStack: AnyObject {
     func exchangeParameters(_ parameters: [(key: String, value: String)], passingOverFailures: Bool)
         throws(SystemError) -> [(key: String, value: String)]
 }
+
+extension NetworkStack {
+    /// Removes a link; one that went away by itself meanwhile, with its other end or its namespace, is no error.
+    public func removeLink(index: Int32) throws(NetlinkError) {
+        do {
+            try deleteLink(index: index)
+        } catch {
+            if !error.isGone { throw error }
+        }
+    }
+}

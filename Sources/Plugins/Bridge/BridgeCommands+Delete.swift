@@ -1,6 +1,7 @@
 public import CNI
 internal import JSON
 internal import Netlink
+internal import NetworkTypes
 internal import PluginKit
 internal import System
 
@@ -40,7 +41,7 @@ extension BridgeCommands {
             let prefix = AttachmentTag.linkNamePrefix(network: network)
             for link in links where link.kind == "veth" && link.name.hasPrefix(prefix) && link.name.count == 15 {
                 guard isGarbage(link, network: network, valid: valid) else { continue }
-                errors.attempt { try delete(link, host) }
+                errors.attempt { try host.removeLink(index: link.index) }
             }
         }
         if !request.configuration.ipamType.isEmpty { errors.attempt { try system.collectAddresses(request) } }
@@ -83,21 +84,12 @@ extension BridgeCommands {
                 // The VLAN gateway's link is shared by the network's containers.
                 link.alias == nil
             else { continue }
-            try delete(link, host)
+            try host.removeLink(index: link.index)
         }
     }
 
     private func remove(_ name: String, _ stack: any NetworkStack, if isOurs: (Link) -> Bool) throws {
         guard let link = try stack.link(named: name), isOurs(link) else { return }
-        try delete(link, stack)
-    }
-
-    private func delete(_ link: Link, _ stack: any NetworkStack) throws {
-        do {
-            try stack.deleteLink(index: link.index)
-        } catch let error where error.isGone {
-            // Its other end, or its namespace, was faster.
-            return
-        }
+        try stack.removeLink(index: link.index)
     }
 }

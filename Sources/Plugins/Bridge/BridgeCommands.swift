@@ -8,8 +8,6 @@ internal import System
 public struct BridgeCommands: PluginCommands {
     /// The name the executable goes by.
     public let name = "bridge"
-    /// Every version of the specification.
-    public let supportedVersions = SpecVersion.allCases
     let system: any HostSystem
 
     /// The plugin on a host.
@@ -58,11 +56,12 @@ public struct BridgeCommands: PluginCommands {
     ) throws {
         let host = try executor.stack(.host)
         let bridge = plan.result.interfaces.first?.name ?? ""
+        let made = Set(plan.shared.compactMap { if case .createLink(let spec, _) = $0 { spec.name } else { nil } })
         var undos: [StepExecutor.Undo] = []
         func takeBack() throws {
             guard lock.tryChange(to: .exclusive), let link = try host.link(named: bridge) else { return }
             let others = try host.links().contains { port in
-                port.master == link.index && !tag.owns(alias: port.alias)
+                port.master == link.index && !tag.owns(alias: port.alias) && !made.contains(port.name)
                     && (AttachmentTag.network(ofAlias: port.alias) == tag.attachment.network
                         || AttachmentTag.network(ofAlias: port.alias) == nil)
             }
@@ -97,12 +96,7 @@ public struct BridgeCommands: PluginCommands {
                 CNIError.Code.foreignObject, "interface \(tag.linkName) is in the way and is not this attachment's",
                 details: "its alias is \"\(leftover.alias ?? "")\"; remove it with: ip link delete \(tag.linkName)")
         }
-        do {
-            try host.deleteLink(index: leftover.index)
-        } catch let error where error.isGone {
-            // It went away by itself while we looked.
-            return
-        }
+        try host.removeLink(index: leftover.index)
     }
 
     /// Fills in what only the kernel knows: the MTUs, and the MAC of a bridge somebody else made.

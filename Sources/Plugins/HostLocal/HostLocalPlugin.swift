@@ -1,12 +1,12 @@
 public import CNI
-public import PluginKit
+internal import PluginKit
 
 /// The `host-local` plugin: addresses from ranges, kept in files on this host.
 public struct HostLocalPlugin: PluginCommands {
     /// The name the executable goes by.
     public let name = "host-local"
-    /// Every version of the specification.
-    public let supportedVersions = SpecVersion.allCases
+    /// Addresses are the host's business; the container's namespace is never looked at.
+    public let needsNamespace = false
 
     /// The plugin.
     public init() {}

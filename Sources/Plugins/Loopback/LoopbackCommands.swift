@@ -8,8 +8,6 @@ internal import System
 public struct LoopbackCommands: PluginCommands {
     /// The name the executable goes by.
     public let name = "loopback"
-    /// Every version of the specification.
-    public let supportedVersions = SpecVersion.allCases
     private let system: any HostSystem
 
     /// The plugin on a host.

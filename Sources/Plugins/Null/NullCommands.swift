@@ -7,8 +7,6 @@ internal import System
 public struct NullCommands: PluginCommands {
     /// The name the executable goes by.
     public let name = "null"
-    /// Every version of the specification; 0.1.0 and 0.2.0 cannot express a result without addresses.
-    public let supportedVersions = SpecVersion.allCases
     private let system: any HostSystem
 
     /// The plugin on a host.
