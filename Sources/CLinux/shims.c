@@ -41,6 +41,8 @@ int swiftlet_run_on_thread(void (*body)(void *), void *context) {
     return pthread_join(thread, NULL);
 }
 
+int swiftlet_duplicate(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 0); }
+
 int swiftlet_set_nonblocking(int descriptor) {
     int flags = fcntl(descriptor, F_GETFL);
     return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);

@@ -55,6 +55,8 @@ char **swiftlet_environ(void);
 int swiftlet_wait_status(int status);
 /// Runs `body(context)` on a fresh thread and joins it. Returns an errno; 0 when the thread ran.
 int swiftlet_run_on_thread(void (*body)(void *), void *context);
+/// `fcntl(F_DUPFD_CLOEXEC)` (variadic in C). Returns the new descriptor or -1.
+int swiftlet_duplicate(int descriptor);
 /// Sets `O_NONBLOCK`. Returns 0 or -1.
 int swiftlet_set_nonblocking(int descriptor);
 /// Asks the kernel to answer with extended acks, capped acks and strict dump checking. Returns 0 or -1.
