@@ -57,3 +57,11 @@ int swiftlet_netlink_options(int descriptor) {
     (void)setsockopt(descriptor, level, NETLINK_GET_STRICT_CHK, &on, sizeof on);
     return 0;
 }
+
+ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender) {
+    struct sockaddr_nl address = {0};
+    socklen_t length = sizeof address;
+    ssize_t received = recvfrom(descriptor, buffer, size, flags | MSG_TRUNC, (struct sockaddr *)&address, &length);
+    *sender = address.nl_pid;
+    return received;
+}
