@@ -43,6 +43,8 @@ int swiftlet_run_on_thread(void (*body)(void *), void *context) {
 
 void swiftlet_ignore_broken_pipes(void) { (void)signal(SIGPIPE, SIG_IGN); }
 
+int swiftlet_duplicate(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 0); }
+
 int swiftlet_set_nonblocking(int descriptor) {
     int flags = fcntl(descriptor, F_GETFL);
     return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
@@ -56,4 +58,12 @@ int swiftlet_netlink_options(int descriptor) {
     (void)setsockopt(descriptor, level, NETLINK_CAP_ACK, &on, sizeof on);
     (void)setsockopt(descriptor, level, NETLINK_GET_STRICT_CHK, &on, sizeof on);
     return 0;
+}
+
+ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender) {
+    struct sockaddr_nl address = {0};
+    socklen_t length = sizeof address;
+    ssize_t received = recvfrom(descriptor, buffer, size, flags | MSG_TRUNC, (struct sockaddr *)&address, &length);
+    *sender = address.nl_pid;
+    return received;
 }

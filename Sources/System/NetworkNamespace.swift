@@ -79,6 +79,18 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         guard unshare(CLONE_NEWNET) == 0 else { throw SystemError("unshare", "network namespace", .current) }
     }
 
+    private init(file: consuming OwnedFD, path: String) {
+        self.file = file
+        self.path = path
+    }
+
+    /// A second handle on the same namespace, for an owner that outlives this one. Equivalent: `fcntl(F_DUPFD_CLOEXEC)`.
+    public func duplicated() throws(SystemError) -> NetworkNamespace {
+        let descriptor = swiftlet_duplicate(file.rawValue)
+        guard descriptor >= 0 else { throw SystemError("duplicate", path, .current) }
+        return NetworkNamespace(file: OwnedFD(owning: descriptor), path: path)
+    }
+
     /// The descriptor, for `IFLA_NET_NS_FD`; valid as long as this value lives.
     public var descriptor: Int32 { file.rawValue }
 

@@ -57,7 +57,12 @@ int swiftlet_wait_status(int status);
 int swiftlet_run_on_thread(void (*body)(void *), void *context);
 /// `signal(SIGPIPE, SIG_IGN)`, whose constant is a cast.
 void swiftlet_ignore_broken_pipes(void);
+/// `fcntl(F_DUPFD_CLOEXEC)` (variadic in C). Returns the new descriptor or -1.
+int swiftlet_duplicate(int descriptor);
 /// Sets `O_NONBLOCK`. Returns 0 or -1.
 int swiftlet_set_nonblocking(int descriptor);
 /// Asks the kernel to answer with extended acks, capped acks and strict dump checking. Returns 0 or -1.
 int swiftlet_netlink_options(int descriptor);
+/// `recvfrom(2)` on a netlink socket with the sender's port id (its address argument is a union in C). A result larger
+/// than `size` is the size of a datagram that was cut off and lost.
+ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender);
