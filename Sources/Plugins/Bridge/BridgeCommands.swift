@@ -41,7 +41,7 @@ public struct BridgeCommands: PluginCommands {
             for step in plan.own + plan.forwarding {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
             }
-            let result = try complete(plan.result, host, container.stack)
+            let result = try complete(plan.result, request.configuration.version, host, container.stack)
             // A result the asked version cannot express must fail while everything can still be taken back.
             _ = try result.document(request.configuration.version)
             return result
@@ -100,14 +100,15 @@ public struct BridgeCommands: PluginCommands {
     }
 
     /// Fills in what only the kernel knows: the MTUs, and the MAC of a bridge somebody else made.
-    private func complete(_ result: CNIResult, _ host: any NetworkStack, _ container: any NetworkStack) throws
-        -> CNIResult
-    {
+    private func complete(
+        _ result: CNIResult, _ version: SpecVersion, _ host: any NetworkStack, _ container: any NetworkStack
+    ) throws -> CNIResult {
         var result = result
         for index in result.interfaces.indices {
             let stack = result.interfaces[index].sandbox == nil ? host : container
             guard let link = try stack.link(named: result.interfaces[index].name) else { continue }
-            result.interfaces[index].mtu = Int(link.mtu)
+            // Results have had an MTU since 1.1.0.
+            if version >= .v1_1_0 { result.interfaces[index].mtu = Int(link.mtu) }
             result.interfaces[index].mac = link.mac?.description
         }
         return result
