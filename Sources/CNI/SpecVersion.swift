@@ -1,5 +1,5 @@
-/// A version of the CNI specification that the suite speaks.
 // swift-format-ignore: AlwaysUseLowerCamelCase
+/// A version of the CNI specification that the suite speaks.
 public enum SpecVersion: String, CaseIterable, Sendable {
     /// The first version, and what a configuration without `cniVersion` means.
     case v0_1_0 = "0.1.0"
