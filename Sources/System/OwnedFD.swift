@@ -40,6 +40,28 @@ public struct OwnedFD: ~Copyable, Sendable {
         }
     }
 
+    /// Opens an existing file that somebody else may have put there: a symbolic link is refused (`ELOOP`), and a FIFO
+    /// does not block.
+    ///
+    /// - Throws: the errno with the path.
+    public init(existing path: String, isWritable: Bool = false) throws(SystemError) {
+        try self.init(opening: path, flags: (isWritable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK)
+    }
+
+    /// Opens for reading an existing file of `directory`, as ``init(existing:isWritable:)`` does.
+    ///
+    /// - Throws: the errno with the name.
+    public init(existing name: String, in directory: borrowing OwnedFD) throws(SystemError) {
+        try self.init(opening: name, in: directory, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    }
+
+    /// Opens a directory.
+    ///
+    /// - Throws: the errno with the path.
+    public init(directory path: String) throws(SystemError) {
+        try self.init(opening: path, flags: O_RDONLY | O_DIRECTORY)
+    }
+
     /// Reads to the end of the file, but never more than `limit` bytes.
     ///
     /// - Throws: the errno; `EFBIG` when there are more than `limit` bytes.
