@@ -16,7 +16,19 @@ struct AddressDelegate {
     init(_ request: Request) throws {
         self.request = request
         type = request.configuration.ipamType
-        runsInProcess = try type == "host-local" && SuiteNote.isOurs(Delegate.find(type, in: request.invocation.path))
+        guard type == "host-local" else {
+            runsInProcess = false
+            return
+        }
+        do {
+            runsInProcess = SuiteNote.isOurs(try Delegate.find(type, in: request.invocation.path))
+        } catch {
+            // Addresses must be given back although the executable is gone: its files are known to us.
+            switch request.invocation.command {
+            case .delete, .garbageCollect: runsInProcess = true
+            default: throw error
+            }
+        }
     }
 
     func add() throws -> CNIResult {
