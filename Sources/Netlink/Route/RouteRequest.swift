@@ -35,7 +35,7 @@ public enum RouteRequest: Equatable, Sendable {
     case removeNeighbour(Neighbour)
     /// `bridge fdb add …`
     case addForwarding(ForwardingEntry)
-    /// `bridge fdb append …`: one more remote for the MAC (VXLAN only).
+    /// `bridge fdb append …`: one more remote of a VXLAN for the all-zero or a multicast MAC.
     case appendForwarding(ForwardingEntry)
     /// `bridge fdb replace …`
     case replaceForwarding(ForwardingEntry)

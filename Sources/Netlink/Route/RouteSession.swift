@@ -256,7 +256,7 @@ extension RouteSession {
 
     /// The forwarding entries of one bridge port or VXLAN, or of all. Equivalent: `bridge fdb show`.
     ///
-    /// A VXLAN's entry with several remotes is several entries; entries without an Ethernet address are passed over.
+    /// A VXLAN's MAC with several remotes is as many entries; entries without an Ethernet address are passed over.
     public func forwardingEntries(link index: Int32? = nil) throws(NetlinkError) -> [ForwardingEntry] {
         try dump("list", "forwarding entries") {
             $0.appendDumpForwarding(link: index)
@@ -271,7 +271,9 @@ extension RouteSession {
         try perform(.addForwarding(entry))
     }
 
-    /// Adds one more remote to a VXLAN's entry. Equivalent: `bridge fdb append …`.
+    /// Adds one more remote to a VXLAN's entry for the all-zero or a multicast MAC. Equivalent: `bridge fdb append …`.
+    ///
+    /// For a unicast MAC that has a remote the kernel does nothing and reports success.
     public func appendForwarding(_ entry: ForwardingEntry) throws(NetlinkError) {
         try perform(.appendForwarding(entry))
     }

@@ -163,7 +163,10 @@ public struct MessageBuilder: ~Copyable {
             problem = .messageTooLong
             return
         }
-        reserve(MemoryLayout<nlattr>.size + raw.count + 3)
+        let size = aligned(MemoryLayout<nlattr>.size + raw.count)
+        reserve(size)
+        // libmnl leaves the padding as it was: what our heap held before would go to the kernel.
+        unsafe storage.storeBytes(of: 0, toByteOffset: count + size - 4, as: UInt32.self)
         unsafe mnl_attr_put(current, UInt16(truncatingIfNeeded: type), raw.count, raw.baseAddress)
         synchronize()
     }
