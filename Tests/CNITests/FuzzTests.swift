@@ -10,7 +10,7 @@ import Testing
     static let iterations = Int(Environment.current()["SWIFTLET_FUZZ_ITERATIONS"] ?? "") ?? defaultIterations
 
     #if DEBUG
-        static let defaultIterations = 8000
+        static let defaultIterations = 15_000
     #else
         static let defaultIterations = 100_000
     #endif
