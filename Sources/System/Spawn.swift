@@ -37,6 +37,8 @@ public enum Spawn {
         var exchange = Exchange(input: input, limit: limit)
         var failure: Errno?
         do {
+            let signal = BrokenPipeSignal()
+            defer { signal.restore() }
             try exchange.run(writer: writer, output: outputReader, error: errorReader)
         } catch {
             failure = error
@@ -62,12 +64,16 @@ public enum Spawn {
         var attributes = posix_spawnattr_t()
         unsafe posix_spawnattr_init(&attributes)
         defer { unsafe posix_spawnattr_destroy(&attributes) }
-        // We ignore SIGPIPE; the child must start with the default.
+        // Where we ignore SIGPIPE, the child must start with the default.
         var defaults = sigset_t()
         unsafe sigemptyset(&defaults)
         unsafe sigaddset(&defaults, SIGPIPE)
         unsafe posix_spawnattr_setsigdefault(&attributes, &defaults)
-        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+        // Nor must it inherit what the calling thread happens to block.
+        var mask = sigset_t()
+        unsafe sigemptyset(&mask)
+        unsafe posix_spawnattr_setsigmask(&attributes, &mask)
+        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
         let argv = CStringArray(arguments)
         let envp = CStringArray(environment.variables.map { "\($0.name)=\($0.value)" })
         var pid: pid_t = 0
@@ -94,6 +100,25 @@ private struct Pipe: ~Copyable {
 
     consuming func intoReader() -> OwnedFD { reader }
     consuming func intoWriter() -> OwnedFD { writer }
+}
+
+/// Keeps `SIGPIPE` from this thread: a child may close its input before it has read it all.
+private struct BrokenPipeSignal {
+    private var signals = sigset_t()
+    private var previous = sigset_t()
+
+    init() {
+        unsafe sigemptyset(&signals)
+        unsafe sigaddset(&signals, SIGPIPE)
+        unsafe pthread_sigmask(SIG_BLOCK, &signals, &previous)
+    }
+
+    func restore() {
+        // One that our own write raised is pending now and would end the process.
+        var (signals, previous, now) = (signals, previous, timespec())
+        while unsafe sigtimedwait(&signals, nil, &now) == SIGPIPE {}
+        unsafe pthread_sigmask(SIG_SETMASK, &previous, nil)
+    }
 }
 
 /// The conversation with a child: feeds its input and drains its outputs without ever blocking on one of them.

@@ -10,7 +10,7 @@ import Testing
     static let iterations = Int(Environment.current()["SWIFTLET_FUZZ_ITERATIONS"] ?? "") ?? defaultIterations
 
     #if DEBUG
-        static let defaultIterations = 8000
+        static let defaultIterations = 15_000
     #else
         static let defaultIterations = 100_000
     #endif
@@ -95,7 +95,9 @@ import Testing
             for target in SpecVersion.allCases {
                 guard let document = try? result.document(target) else { continue }
                 let again = try? CNIResult(decoding: document, version: target)
-                if target == version || (version >= .v1_0_0 && target >= .v1_0_0) {
+                // Before 0.3.0 routes are regrouped by family, so only the newer ones come back as they were.
+                let isFaithful = target == version || (version >= .v1_0_0 && target >= .v1_0_0)
+                if isFaithful, version >= .v0_3_0 {
                     #expect(again == result, "\(document.text())")
                 } else if again == nil {
                     Issue.record("\(document.text()) cannot be read back")
