@@ -2,42 +2,34 @@ internal import NetworkTypes
 internal import System
 
 /// The variables of the protocol in the order they are looked at, and what each must be for which command.
-struct EnvironmentRules {
-    private struct Variable {
-        let name: String
-        let requiredFor: Set<Command>
-        let check: (String) throws(CNIError) -> Void
-    }
-
-    private static let attachmentCommands: Set<Command> = [.add, .delete, .check]
-
-    private static func anything(_: String) throws(CNIError) {}
-
-    private static var variables: [Variable] {
-        [
-            Variable(name: "CNI_CONTAINERID", requiredFor: attachmentCommands, check: checkContainerID),
-            Variable(name: "CNI_NETNS", requiredFor: [.add, .check], check: anything),
-            Variable(name: "CNI_IFNAME", requiredFor: attachmentCommands, check: checkInterfaceName),
-            Variable(
-                name: "CNI_PATH", requiredFor: [.add, .delete, .check, .garbageCollect, .status], check: anything),
-        ]
-    }
-
+enum EnvironmentRules {
     /// Checks what `command` requires; an unknown command (nil) requires nothing more.
     ///
     /// - Throws: code 4. An invalid variable is reported before missing ones, as by the reference library.
     static func check(_ environment: Environment, for command: Command?) throws(CNIError) {
-        guard let command else { return }
-        var missing: [String] = []
-        for variable in variables where variable.requiredFor.contains(command) {
-            let value = environment[variable.name] ?? ""
-            if value.isEmpty {
-                missing.append(variable.name)
-            } else {
-                try variable.check(value)
-            }
+        let isAboutAttachment: Bool
+        switch command {
+        case .add, .check, .delete: isAboutAttachment = true
+        case .garbageCollect, .status: isAboutAttachment = false
+        case .version, nil: return
         }
+        var missing: [String] = []
+        if isAboutAttachment {
+            if let id = value("CNI_CONTAINERID", of: environment, orAddTo: &missing) { try checkContainerID(id) }
+            if command != .delete { _ = value("CNI_NETNS", of: environment, orAddTo: &missing) }
+            if let name = value("CNI_IFNAME", of: environment, orAddTo: &missing) { try checkInterfaceName(name) }
+        }
+        _ = value("CNI_PATH", of: environment, orAddTo: &missing)
         if !missing.isEmpty { throw Self.missing(missing) }
+    }
+
+    /// The variable's value; an empty one is as good as none.
+    private static func value(
+        _ name: String, of environment: Environment, orAddTo missing: inout [String]
+    ) -> String? {
+        if let value = environment[name], !value.isEmpty { return value }
+        missing.append(name)
+        return nil
     }
 
     static func missing(_ names: [String]) -> CNIError {

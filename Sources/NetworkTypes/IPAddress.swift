@@ -18,9 +18,13 @@ public enum IPAddress: Hashable, Sendable {
 
     /// Parses either family's text.
     public init?(_ text: some StringProtocol) {
-        if let address = IPv4Address(text) {
+        self.init(ascii: Array(text.utf8)[...])
+    }
+
+    init?(ascii text: ArraySlice<UInt8>) {
+        if let address = IPv4Address(ascii: text) {
             self = .v4(address)
-        } else if let address = IPv6Address(text) {
+        } else if let address = IPv6Address(ascii: text) {
             self = address.mappedIPv4.map(IPAddress.v4) ?? .v6(address)
         } else {
             return nil

@@ -20,14 +20,16 @@ public struct IPPrefix: Hashable, Sendable {
 
     /// Parses "10.1.2.3/24"; the length is plain decimal without sign or leading zeros.
     public init?(_ text: some StringProtocol) {
-        guard let slash = text.firstIndex(of: "/"), let address = IPAddress(text[..<slash]) else { return nil }
-        let digits = text[text.index(after: slash)...]
-        guard (1...3).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-            digits.utf8.count == 1 || digits.utf8.first != 0x30, let length = Int(digits)
+        let bytes = Array(text.utf8)
+        guard let slash = bytes.firstIndex(of: UInt8(ascii: "/")), let address = IPAddress(ascii: bytes[..<slash])
+        else { return nil }
+        let digits = bytes[(slash + 1)...]
+        guard (1...3).contains(digits.count), digits.allSatisfy({ (0x30...0x39).contains($0) }),
+            digits.count == 1 || digits.first != 0x30
         else { return nil }
         // An IPv4-mapped prefix would be read as IPv4 with an IPv6 length.
-        guard address.family == .ipv6 || !text[..<slash].contains(":") else { return nil }
-        self.init(address, length: length)
+        guard address.family == .ipv6 || !bytes[..<slash].contains(UInt8(ascii: ":")) else { return nil }
+        self.init(address, length: digits.reduce(0) { $0 * 10 + Int($1 - 0x30) })
     }
 
     /// The family.

@@ -16,16 +16,28 @@ public struct IPv4Address: Hashable, Comparable, Sendable {
 
     /// Parses dotted decimal. Leading zeros are refused: they mean octal to some programs.
     public init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 4 else { return nil }
+        self.init(ascii: Array(text.utf8)[...])
+    }
+
+    init?(ascii text: ArraySlice<UInt8>) {
         var value: UInt32 = 0
-        for part in parts {
-            guard (1...3).contains(part.utf8.count), part.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-                part.utf8.count == 1 || part.utf8.first != 0x30, let byte = UInt8(part)
-            else { return nil }
-            value = value << 8 | UInt32(byte)
+        var parts = 1
+        var part: UInt32 = 0
+        var digits = 0
+        for byte in text {
+            switch byte {
+            case 0x30...0x39 where digits == 0 || part != 0:
+                part = part * 10 + UInt32(byte - 0x30)
+                digits += 1
+                if part > 255 { return nil }
+            case UInt8(ascii: ".") where digits > 0 && parts < 4:
+                value = value << 8 | part
+                (parts, part, digits) = (parts + 1, 0, 0)
+            default: return nil
+            }
         }
-        rawValue = value
+        guard parts == 4, digits > 0 else { return nil }
+        rawValue = value << 8 | part
     }
 
     /// The four bytes, most significant first.

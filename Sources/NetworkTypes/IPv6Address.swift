@@ -16,47 +16,54 @@ public struct IPv6Address: Hashable, Comparable, Sendable {
 
     /// Parses RFC 4291 text, "::" and a dotted IPv4 tail included; zones are refused.
     public init?(_ text: some StringProtocol) {
-        // At most one "::", which stands for one or more groups of zeros.
-        let whole = Substring(String(text))
-        let colons = whole.utf8.indices.first { index in
-            let next = whole.utf8.index(after: index)
-            return next < whole.utf8.endIndex && whole.utf8[index] == 0x3A && whole.utf8[next] == 0x3A
+        self.init(ascii: Array(text.utf8)[...])
+    }
+
+    init?(ascii text: ArraySlice<UInt8>) {
+        let colon = UInt8(ascii: ":")
+        var groups: [UInt16] = []
+        // Where the one "::" stands for one or more groups of zeros.
+        var gap: Int?
+        var rest = text
+        if rest.starts(with: [colon, colon]) {
+            gap = 0
+            rest = rest.dropFirst(2)
         }
-        var groups: [UInt16]
-        if let colons {
-            guard let head = Self.groups(whole[..<colons], allowDotted: false),
-                let tail = Self.groups(whole[whole.utf8.index(colons, offsetBy: 2)...], allowDotted: true),
-                head.count + tail.count <= 7
-            else { return nil }
-            groups = head + [UInt16](repeating: 0, count: 8 - head.count - tail.count) + tail
-        } else {
-            guard let all = Self.groups(whole, allowDotted: true), all.count == 8 else { return nil }
-            groups = all
+        while !rest.isEmpty {
+            let digits = rest.prefix { Self.hexValue($0) != nil }
+            if rest.dropFirst(digits.count).first == UInt8(ascii: ".") {
+                guard let dotted = IPv4Address(ascii: rest) else { return nil }
+                groups.append(UInt16(truncatingIfNeeded: dotted.rawValue >> 16))
+                groups.append(UInt16(truncatingIfNeeded: dotted.rawValue))
+                break
+            }
+            guard (1...4).contains(digits.count), groups.count < 8 else { return nil }
+            groups.append(digits.reduce(0) { $0 << 4 | UInt16(Self.hexValue($1) ?? 0) })
+            rest = rest.dropFirst(digits.count)
+            if rest.isEmpty { break }
+            guard rest.first == colon, rest.count > 1 else { return nil }
+            rest = rest.dropFirst()
+            if rest.first == colon {
+                guard gap == nil else { return nil }
+                gap = groups.count
+                rest = rest.dropFirst()
+            }
         }
+        if let gap {
+            guard groups.count <= 7 else { return nil }
+            groups.insert(contentsOf: repeatElement(0, count: 8 - groups.count), at: gap)
+        }
+        guard groups.count == 8 else { return nil }
         rawValue = groups.reduce(0) { $0 << 16 | UInt128($1) }
     }
 
-    private static func groups(_ text: Substring, allowDotted: Bool) -> [UInt16]? {
-        if text.isEmpty { return [] }
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        var groups: [UInt16] = []
-        for (index, part) in parts.enumerated() {
-            if index == parts.count - 1, allowDotted, part.contains(".") {
-                guard let dotted = IPv4Address(part) else { return nil }
-                groups.append(UInt16(dotted.rawValue >> 16))
-                groups.append(UInt16(dotted.rawValue & 0xFFFF))
-                continue
-            }
-            guard (1...4).contains(part.utf8.count), part.utf8.allSatisfy({ Self.isHexDigit($0) }),
-                let group = UInt16(part, radix: 16)
-            else { return nil }
-            groups.append(group)
+    private static func hexValue(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case 0x30...0x39: byte - 0x30
+        case 0x41...0x46: byte - 0x41 + 10
+        case 0x61...0x66: byte - 0x61 + 10
+        default: nil
         }
-        return groups
-    }
-
-    private static func isHexDigit(_ byte: UInt8) -> Bool {
-        (0x30...0x39).contains(byte) || (0x41...0x46).contains(byte) || (0x61...0x66).contains(byte)
     }
 
     /// The sixteen bytes, most significant first.

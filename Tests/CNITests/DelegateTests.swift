@@ -11,7 +11,7 @@ final class FakePlugins {
 
     init() throws {
         var random = KernelRandom()
-        directory = "/tmp/swiftlet-delegate-\(String(random.next(), radix: 16))"
+        directory = "\(Environment.current()["TMPDIR"] ?? "/tmp")/swiftlet-delegate-\(String(random.next(), radix: 16))"
         try Files.makeDirectories(directory, mode: 0o755)
     }
 
