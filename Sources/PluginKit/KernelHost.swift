@@ -5,9 +5,14 @@ public import System
 /// The real host: the kernel of the namespace the process runs in, lock files under `/run`, delegates from `CNI_PATH`.
 public final class KernelHost: HostSystem {
     private var session: RouteSession?
+    private let lockDirectory: String?
 
     /// The host; nothing is opened before it is needed.
-    public init() {}
+    ///
+    /// - Parameter lockDirectory: where lock files are, for tests; nil for `/run/swiftlet/lock`.
+    public init(lockDirectory: String? = nil) {
+        self.lockDirectory = lockDirectory
+    }
 
     /// One session for the whole command.
     public func hostStack() throws -> any NetworkStack {
@@ -30,11 +35,12 @@ public final class KernelHost: HostSystem {
     /// different bridges.
     public func lock(_ name: String, _ mode: FileLock.Mode) throws -> any HeldLock {
         let inode = try FileStatus(of: "/proc/thread-self/ns/net").inode
-        return LockHolder(try FileLock("\(try Self.lockDirectory())/\(inode)-\(name)", mode: mode))
+        return LockHolder(
+            try FileLock("\(try lockDirectory ?? Self.usualLockDirectory())/\(inode)-\(name)", mode: mode))
     }
 
     /// `/run/swiftlet/lock`, or for users who may not write there the same under `XDG_RUNTIME_DIR`.
-    private static func lockDirectory() throws(SystemError) -> String {
+    private static func usualLockDirectory() throws(SystemError) -> String {
         let usual = "/run/swiftlet/lock"
         do throws(SystemError) {
             try Files.makeDirectories(usual, mode: 0o755)

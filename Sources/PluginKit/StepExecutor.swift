@@ -71,7 +71,12 @@ public final class StepExecutor {
         case .addRoute(let route, let name, let place):
             var route = route
             route.link = try link(name, place).index
-            try stack(place).addRoute(route)
+            do {
+                try stack(place).addRoute(route)
+            } catch let error as NetlinkError where error.isAlreadyThere {
+                // The very same route: a delegate may name one twice, or the kernel have made it with an address.
+                return nil
+            }
             return undo(name, place) { [route] in try $0.removeRoute(route) }
         case .setParameters(let parameters, let place, let isOptional):
             return try set(parameters, place, isOptional: isOptional)

@@ -35,6 +35,7 @@ import Testing
             do {
                 _ = try BridgeCommands(system: host).add(request(.add, json))
             } catch {
+                try #require(host.kernel.changes >= step, "step \(step): \(error)")
                 host.kernel.failingChange = nil
                 #expect(host.world == before, "failed at step \(step): \(host.kernel.log.suffix(3))")
                 continue
@@ -59,6 +60,7 @@ import Testing
             do {
                 _ = try plugin.add(request(.add, json))
             } catch {
+                try #require(host.kernel.changes >= step, "step \(step): \(error)")
                 host.kernel.failingChange = nil
                 #expect(host.world == before, "failed at step \(step): \(host.kernel.log.suffix(3))")
                 continue

@@ -243,9 +243,8 @@ struct Layer3: Equatable {
         guard configuration.isDefaultGateway else { return }
         for address in addresses {
             let family = address.address.family
-            let isThere = routes.contains {
-                $0.destination.family == family && $0.destination.length == 0 && $0.gateway != nil
-            }
+            // A default route without a gateway will go by this one anyway.
+            let isThere = routes.contains { $0.destination == .any(family) }
             if !isThere, let gateway = address.gateway {
                 routes.append(CNIResult.Route(destination: .any(family), gateway: gateway))
             }
