@@ -67,7 +67,8 @@ public protocol NetworkStack: AnyObject {
 
     // MARK: Addresses
 
-    /// The addresses of a link, or of all links when nil. Equivalent: `ip address show`.
+    /// The addresses of a link, or of all links when nil; `ENODEV` when there is no such link. Equivalent:
+    /// `ip address show`.
     func addresses(link index: Int32?) throws(NetlinkError) -> [InterfaceAddress]
     /// Adds an address; `EEXIST` when it is there. Equivalent: `ip address add …`.
     func addAddress(_ address: InterfaceAddress) throws(NetlinkError)

@@ -74,8 +74,8 @@ public enum RouteRequest: Equatable, Sendable {
     public var subject: String {
         switch self {
         case .createLink(let spec): spec.name
-        case .changeLink(let index, let change): change.name.map { "link \(index) (to \($0))" } ?? "link \(index)"
-        case .deleteLink(let index), .changePort(let index, _): "link \(index)"
+        case .changeLink(let index, let change): change.name.map { "\(index) (to \($0))" } ?? "\(index)"
+        case .deleteLink(let index), .changePort(let index, _): "\(index)"
         case .addVLAN(let vlan, let index, _): "\(vlan.identifier) on link \(index)"
         case .removeVLAN(let identifier, let index, _): "\(identifier) on link \(index)"
         case .addAddress(let address), .removeAddress(let address): "\(address.prefix) on link \(address.link)"

@@ -63,7 +63,7 @@ public final class RouteSession: NetworkStack {
     /// The link of that index, nil when there is none.
     public func link(index: Int32) throws(NetlinkError) -> Link? {
         // The kernel takes index 0 for "no index given".
-        index == 0 ? nil : try oneLink("link \(index)") { $0.appendGetLink(index: index) }
+        index == 0 ? nil : try oneLink("\(index)") { $0.appendGetLink(index: index) }
     }
 
     private func oneLink(
@@ -148,7 +148,8 @@ public final class RouteSession: NetworkStack {
 
     // MARK: Addresses
 
-    /// The addresses of a link, or of all links when nil. Equivalent: `ip address show`.
+    /// The addresses of a link, or of all links when nil; `ENODEV` when there is no such link. Equivalent:
+    /// `ip address show`.
     public func addresses(link index: Int32?) throws(NetlinkError) -> [InterfaceAddress] {
         try dump("list addresses of", index.map { "link \($0)" } ?? "all links") {
             $0.appendDumpAddresses(link: index)

@@ -60,7 +60,10 @@ public struct MessageBuilder: ~Copyable {
         let size = MemoryLayout<Header>.size
         reserve(size + 3)
         let room = unsafe mnl_nlmsg_put_extra_header(current, size)
-        unsafe room?.copyMemory(from: [header], byteCount: size)
+        unsafe withUnsafeBytes(of: header) { bytes in
+            guard let base = bytes.baseAddress else { return }
+            unsafe room?.copyMemory(from: base, byteCount: size)
+        }
         synchronize()
     }
 
