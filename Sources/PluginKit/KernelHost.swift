@@ -74,7 +74,12 @@ public final class KernelHost: HostSystem {
         try onThread {
             try NetworkNamespace.enterNew()
             let stack = try RouteSession()
-            try stack.createLink(LinkSpec(name: "probe", kind: .bridge(BridgeState(vlanFiltering: true))))
+            do {
+                try stack.createLink(LinkSpec(name: "probe", kind: .bridge(BridgeState(vlanFiltering: true))))
+            } catch {
+                if error.errno == .notSupported { return false }
+                throw error
+            }
             return try stack.link(named: "probe")?.bridge?.vlanFiltering ?? false
         }
     }

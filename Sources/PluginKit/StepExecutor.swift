@@ -118,7 +118,14 @@ public final class StepExecutor {
 
     private func create(_ spec: LinkSpec, _ place: Place) throws -> Undo {
         let stack = try stack(place)
-        try stack.createLink(spec)
+        do {
+            try stack.createLink(spec)
+        } catch let error as NetlinkError {
+            if case .bridge(let state) = spec.kind, state.vlanFiltering, error.errno == .notSupported {
+                throw StepError.noVLANFiltering(bridge: spec.name)
+            }
+            throw error
+        }
         made.insert(LinkKey(name: spec.name, place: place))
         if case .veth(let peer) = spec.kind {
             made.insert(LinkKey(name: peer.name, place: peer.namespace == nil ? place : .container))
@@ -135,7 +142,14 @@ public final class StepExecutor {
         var change = change
         let before = try link(name, place)
         if let master { change.master = try link(master, place).index }
-        try stack(place).changeLink(index: before.index, change)
+        do {
+            try stack(place).changeLink(index: before.index, change)
+        } catch let error as NetlinkError {
+            if change.vlanFiltering == true, error.errno == .notSupported {
+                throw StepError.noVLANFiltering(bridge: name)
+            }
+            throw error
+        }
         known[LinkKey(name: name, place: place)] = nil
         let inverse = LinkChange {
             if change.isUp != nil { $0.isUp = before.isUp }

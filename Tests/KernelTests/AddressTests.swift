@@ -69,7 +69,11 @@ struct AddressTests {
             let session = try RouteSession(in: inner.open())
             let key = "net/ipv4/conf/all/arp_ignore"
             #expect(try own.parameter(key) == "0")
-            try session.setParameters([(key, "1"), ("net/ipv6/conf/all/forwarding", "1")])
+            let first = try session.exchangeParameters(
+                [(key, "1"), ("net/ipv6/conf/all/forwarding", "1"), ("net/ipv4/conf/all/arp_filter", "0")],
+                passingOverFailures: false)
+            #expect(first.map(\.key) == [key, "net/ipv6/conf/all/forwarding"], "only what was different is replaced")
+            #expect(first.map(\.value) == ["0", "0"])
             #expect(try session.parameter(key) == "1")
             #expect(try inner.run { try command("cat /proc/sys/net/ipv6/conf/all/forwarding") } == "1\n")
             #expect(try own.parameter(key) == "0")
@@ -78,9 +82,11 @@ struct AddressTests {
             #expect(try session.parameter(key) == "1")
 
             #expect(throws: SystemError("open", "/proc/sys/net/nothing", .noSuchFileOrDirectory)) {
-                try session.setParameters([(key, "0"), ("net/nothing", "1"), (key, "3")])
+                try session.exchangeParameters([(key, "0"), ("net/nothing", "1")], passingOverFailures: false)
             }
-            #expect(try session.parameter(key) == "0", "what came before the failure is done, what came after is not")
+            #expect(try session.parameter(key) == "1", "what came before the failure is taken back")
+            let rest = try session.exchangeParameters([("net/nothing", "1"), (key, "0")], passingOverFailures: true)
+            #expect(rest.map(\.key) == [key], "what cannot be written is passed over")
         }
     }
 }
