@@ -65,7 +65,7 @@ struct ModelTests {
           "gateway": "10.0.1.4"}], [{"subnet": "2001:db8::/123", "rangeEnd": "2001:db8::12"}]]}
         """#
 
-    @Test("random commands, foreign writers and damage", arguments: 0..<12)
+    @Test("random commands, foreign writers and damage", arguments: 0..<6)
     func property(round: Int) throws {
         let seed = UInt64.random(in: .min ... .max)
         print("model seed \(seed) of round \(round)")
