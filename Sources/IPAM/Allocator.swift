@@ -66,7 +66,8 @@ extension Ledger {
 
     /// Whether every range set has an address left.
     mutating func checkRoom(_ configuration: HostLocalConfiguration) throws(IPAMError) {
-        for set in configuration.rangeSets where try free(in: set, after: nil, configuration) == nil {
+        for (number, set) in configuration.rangeSets.enumerated()
+        where try free(in: set, after: files.pointer(number), configuration) == nil {
             throw .notAvailable(reason: "no IP addresses available in range set: \(set)")
         }
     }

@@ -10,7 +10,7 @@ struct RangeParts {
 }
 
 extension RangeSet {
-    init(_ parts: [RangeParts]) throws(RangeFault) {
+    init(parts: [RangeParts]) throws(RangeFault) {
         var ranges: [AddressRange] = []
         for part in parts {
             ranges.append(

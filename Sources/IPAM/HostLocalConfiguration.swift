@@ -116,7 +116,7 @@ public struct HostLocalConfiguration: Sendable {
             let readers = place.isLegacy ? [place.0] : try place.0.elements()
             let parts = try each(readers) { (reader) throws(JSON.DecodingError) in try reader.rangeParts() }
             do throws(RangeFault) {
-                sets.append(try RangeSet(parts))
+                sets.append(try RangeSet(parts: parts))
             } catch {
                 throw place.0.error("invalid range set \(index): \(error)", verbatim: true)
             }

@@ -50,9 +50,9 @@ struct ReservationFiles {
 
     /// Remembers the address last taken from a range set.
     func setPointer(_ set: Int, _ address: IPAddress) throws(SystemError) {
-        // Only a hint where to go on: lost in a power cut, the search begins at the range's start and finds free
-        // addresses all the same. The one fsync of an ADD is the reservation's.
-        try AtomicFile.replace(pointerFile(set), with: Array("\(address)".utf8), isDurable: false)
+        // Only a hint where to go on: lost or torn in a crash, the search begins elsewhere and finds free addresses all
+        // the same. So it is written in place and not forced to storage; the one fsync is the reservation's.
+        try Files.rewrite(pointerFile(set), with: Array("\(address)".utf8))
     }
 
     /// Reads every reservation, and clears away what a crash left: temporary files, and reservations without content,

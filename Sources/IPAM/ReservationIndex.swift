@@ -71,17 +71,16 @@ struct ReservationIndex: ~Copyable {
     /// Forgets a reservation.
     mutating func remove(_ address: IPAddress, record: [UInt8]) throws(IndexFault) {
         let hash = hash(record, seed: header.seed)
-        let place = try probe(entries, hash) { words, slot in
+        let found = try probe(entries, hash) { words, slot in
             words[slot].isUsed && words[slot + 1] == hash && Self.address(words, slot) == address
         }
-        guard let (number, slot) = place else { throw IndexFault() }
-        var block = try load(number)
+        guard var place = found else { throw IndexFault() }
         // A block with an empty slot is where a search ends; only in a full one the place must stay marked.
         let isFull = !stride(from: 0, to: entries.slots * entries.width, by: entries.width)
-            .contains { block.words[$0] == 0 }
-        block.words.replaceSubrange(slot..<(slot + 4), with: [isFull ? .removed : 0, 0, 0, 0])
+            .contains { place.block.words[$0] == 0 }
+        place.block.words.replaceSubrange(place.slot..<(place.slot + 4), with: [isFull ? .removed : 0, 0, 0, 0])
         if !isFull { header.entrySlots -= 1 }
-        try store(block, at: number)
+        try store(place)
         try setBit(address, false)
     }
 
@@ -186,18 +185,25 @@ struct ReservationIndex: ~Copyable {
         }
     }
 
-    /// Goes through the slots a key can be in until `isWanted` says so; the block and the slot's first word.
+    /// A slot: its block's number, its first word, and the block as read.
+    private struct Place {
+        let number: Int
+        let slot: Int
+        var block: Block
+    }
+
+    /// Goes through the slots a key can be in until `isWanted` says so.
     private func probe(
         _ table: Table, _ hash: UInt64, isWanted: ([UInt64], Int) throws(IndexFault) -> Bool
-    ) throws(IndexFault) -> (block: Int, slot: Int)? {
+    ) throws(IndexFault) -> Place? {
         let home = Int(hash % UInt64(table.blocks))
         for step in 0..<table.blocks {
             let number = table.first + (home + step) % table.blocks
-            let words = try load(number).words
+            let block = try load(number)
             var hasEmpty = false
             for slot in stride(from: 0, to: table.slots * table.width, by: table.width) {
-                if try isWanted(words, slot) { return (number, slot) }
-                if words[slot] == 0 { hasEmpty = true }
+                if try isWanted(block.words, slot) { return Place(number: number, slot: slot, block: block) }
+                if block.words[slot] == 0 { hasEmpty = true }
             }
             if hasEmpty { return nil }
         }
@@ -206,17 +212,16 @@ struct ReservationIndex: ~Copyable {
 
     /// Puts a slot's words where nothing is; whether the place was empty and not one given up.
     private mutating func put(_ words: [UInt64], into table: Table, _ hash: UInt64) throws(IndexFault) -> Bool {
-        guard let place = try probe(table, hash, isWanted: { words, slot in !words[slot].isUsed }) else {
+        guard var place = try probe(table, hash, isWanted: { words, slot in !words[slot].isUsed }) else {
             throw IndexFault()
         }
-        var block = try load(place.block)
-        let wasEmpty = block.words[place.slot] == 0
-        block.words.replaceSubrange(place.slot..<(place.slot + words.count), with: words)
-        try store(block, at: place.block)
+        let wasEmpty = place.block.words[place.slot] == 0
+        place.block.words.replaceSubrange(place.slot..<(place.slot + words.count), with: words)
+        try store(place)
         return wasEmpty
     }
 
-    private func place(of key: ChunkKey) throws(IndexFault) -> (block: Int, slot: Int)? {
+    private func place(of key: ChunkKey) throws(IndexFault) -> Place? {
         let high = UInt64(truncatingIfNeeded: key.number >> 64), low = UInt64(truncatingIfNeeded: key.number)
         return try probe(chunks, key.hash(seed: header.seed)) { words, slot in
             words[slot] == .used(key.family) && words[slot + 1] == high && words[slot + 2] == low
@@ -225,18 +230,17 @@ struct ReservationIndex: ~Copyable {
 
     private func bitmap(_ family: AddressFamily, _ number: UInt128) throws(IndexFault) -> [UInt64]? {
         guard let place = try place(of: ChunkKey(family, number)) else { return nil }
-        return Array(try load(place.block).words[(place.slot + 3)..<(place.slot + 7)])
+        return Array(place.block.words[(place.slot + 3)..<(place.slot + 7)])
     }
 
     private mutating func setBit(_ address: IPAddress, _ isSet: Bool) throws(IndexFault) {
         let key = ChunkKey(address)
         let bit = Int(address.number & 255)
         let mask: UInt64 = 1 << UInt64(bit & 63)
-        if let place = try place(of: key) {
-            var block = try load(place.block)
+        if var place = try place(of: key) {
             let word = place.slot + 3 + bit >> 6
-            if isSet { block.words[word] |= mask } else { block.words[word] &= ~mask }
-            return try store(block, at: place.block)
+            if isSet { place.block.words[word] |= mask } else { place.block.words[word] &= ~mask }
+            return try store(place)
         }
         guard isSet else { throw IndexFault() }
         var words = [UInt64](repeating: 0, count: 7)
@@ -258,11 +262,12 @@ struct ReservationIndex: ~Copyable {
         return memory[number]
     }
 
-    private mutating func store(_ block: Block, at number: Int) throws(IndexFault) {
+    private mutating func store(_ place: Place) throws(IndexFault) {
         if isInMemory {
-            memory[number] = block
+            memory[place.number] = place.block
         } else {
-            try write(block.encoded(index: number + 1, seed: header.seed), at: (1 + number) * Block.bytes)
+            let index = place.number + 1
+            try write(place.block.encoded(index: index, seed: header.seed), at: index * Block.bytes)
         }
     }
 

@@ -106,6 +106,11 @@ public struct OwnedFD: ~Copyable, Sendable {
         }
     }
 
+    /// Cuts the file, or fills it up with zeros, to a size. Equivalent: `ftruncate(2)`.
+    public func truncate(to size: Int) throws(Errno) {
+        _ = try retrying { ftruncate(rawValue, off_t(size)) }
+    }
+
     /// Forces the file's contents to stable storage. Equivalent: `fsync(2)`.
     public func synchronize() throws(Errno) {
         _ = try retrying { fsync(rawValue) }
