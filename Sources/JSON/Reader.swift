@@ -59,7 +59,7 @@ public struct Reader: Sendable {
     }
 
     private func article(_ noun: String) -> String {
-        noun == "null" ? noun : ("aeiou".contains(noun.prefix(1)) ? "an " : "a ") + noun
+        noun == "null" ? noun : (noun.first.map("aeiou".contains) == true ? "an " : "a ") + noun
     }
 
     /// The member `key` of the object here; absent when there is no object.
