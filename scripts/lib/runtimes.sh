@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# What the tests with podman and containerd share. Source it after common.sh and checks.sh.
+
+# Splits DIR:DIR2 into the array plugin_dirs, each made absolute.
+parse_plugin_dirs() {
+    local directory parts
+    plugin_dirs=()
+    IFS=: read -ra parts <<<"$1"
+    for directory in "${parts[@]}"; do
+        [ -d "$directory" ] || die "$directory: no such directory of plugins"
+        plugin_dirs+=("$(readlink -f -- "$directory")")
+    done
+}
+
+# The executable a runtime will take for a plugin type: the first in order, as libcni searches.
+plugin_file() {
+    local directory
+    for directory in "${plugin_dirs[@]}"; do
+        if [ -x "$directory/$1" ]; then
+            printf '%s\n' "$directory/$1"
+            return 0
+        fi
+    done
+    return 1
+}
+
+is_swiftlet() { readelf -n "$1" 2>/dev/null | grep -q Swiftlet; }
+
+# Says whose executable serves each of the given plugin types.
+report_served_by() {
+    local plugin file
+    for plugin in "$@"; do
+        if ! file=$(plugin_file "$plugin"); then
+            say "# $plugin: in none of the directories"
+        elif is_swiftlet "$file"; then
+            say "# $plugin: $file (swiftlet)"
+        else
+            say "# $plugin: $file (another suite)"
+        fi
+    done
+}
+
+# A root file system that needs no image: one static busybox.
+make_rootfs() {
+    local directory=$1 applet
+    mkdir -p "$directory"/{bin,etc,proc,sys,dev,tmp,run,var}
+    cp /bin/busybox "$directory/bin/busybox"
+    for applet in sh sleep ip ping cat true; do ln -sf busybox "$directory/bin/$applet"; done
+    : >"$directory/etc/resolv.conf"
+    : >"$directory/etc/hosts"
+}
+
+# plugins_json [bridge keys…]: see the callers; writes one conflist.
+# write_conflist FILE NAME BRIDGE SUBNET GATEWAY CHAINED...
+write_conflist() {
+    local file=$1 name=$2 bridge=$3 subnet=$4 gateway=$5 chained
+    shift 5
+    chained=$(printf '%s\n' "$@" | jq -R 'select(. != "") | {type: .}
+        + (if . == "portmap" then {capabilities: {portMappings: true}} else {} end)' | jq -s .)
+    jq -n --arg name "$name" --arg bridge "$bridge" --arg subnet "$subnet" --arg gateway "$gateway" \
+        --argjson chained "$chained" '{
+        cniVersion: "0.4.0", name: $name,
+        plugins: ([{type: "bridge", bridge: $bridge, isGateway: true, hairpinMode: true, ipam: {
+            type: "host-local", routes: [{dst: "0.0.0.0/0"}],
+            ranges: [[{subnet: $subnet, gateway: $gateway}]]}}] + $chained)}' >"$file"
+}

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Runs containerd's `ctr run --cni` over the plugins of the given directories, in a private world.
+#
+#   scripts/test-containerd.sh [--chain] [--tolerate] [DIR[:DIR2…]]
+#
+# ctr takes one plugin directory, so the given ones are joined into one of links, the first in order winning. It sends
+# DEL with an empty CNI_NETNS, after the namespace is gone: what is left then is the interesting part.
+# --chain     also chain portmap, firewall and tuning, from whichever directory has them
+# --tolerate  report differences, but succeed: for looking at another suite's plugins
+set -euo pipefail
+here=$(dirname -- "${BASH_SOURCE[0]}")
+# shellcheck source=scripts/lib/common.sh
+. "$here/lib/common.sh"
+# shellcheck source=scripts/lib/private.sh
+. "$here/lib/private.sh"
+# shellcheck source=scripts/lib/checks.sh
+. "$here/lib/checks.sh"
+# shellcheck source=scripts/lib/runtimes.sh
+. "$here/lib/runtimes.sh"
+
+chained=()
+TOLERATE=
+directories=$ours:$reference
+state=/run/containerd-test
+socket=$state/containerd.sock
+
+parse() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --chain) chained=(portmap firewall tuning) ;;
+        --tolerate) TOLERATE=1 ;;
+        -h | --help) usage && exit 0 ;;
+        -*) die "unknown option '$1'" ;;
+        *) directories=$1 ;;
+        esac
+        shift
+    done
+}
+
+ctr_() { timeout 60 ctr -a "$socket" "$@"; }
+
+start_containerd() {
+    local directory file attempt
+    mkdir -p "$state"/{cni,networks}
+    for directory in "${plugin_dirs[@]}"; do
+        for file in "$directory"/*; do
+            if [ -x "$file" ] && [ ! -e "$state/cni/${file##*/}" ]; then
+                ln -s "$file" "$state/cni/${file##*/}"
+            fi
+        done
+    done
+    # ctr reads only /etc/cni/net.d; ours is seen there inside this mount namespace alone.
+    mkdir -p /etc/cni/net.d
+    mount --bind "$state/networks" /etc/cni/net.d
+    write_conflist "$state/networks/10-alpha.conflist" alpha cni-alpha 10.231.0.0/24 10.231.0.1 "${chained[@]}"
+    make_rootfs "$state/rootfs"
+    cat >"$state/config.toml" <<CONF
+version = 2
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
+CONF
+    containerd --config "$state/config.toml" --root "$state/root" --state "$state/state" --address "$socket" \
+        >"$state/log" 2>&1 </dev/null &
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        if ctr_ version >/dev/null 2>&1; then return 0; fi
+        sleep 0.1
+    done
+    tail -n 5 "$state/log" >&2
+    return 1
+}
+
+# The container's own view, in one line per question.
+one_shot() {
+    ctr_ run --rm --rootfs --cni "$state/rootfs" "$@" 2>&1
+}
+
+start_sleeper() {
+    ctr_ run -d --rootfs --cni "$state/rootfs" "$1" /bin/sleep 600
+}
+
+stop_sleeper() {
+    ctr_ task kill -s SIGKILL "$1"
+    # The attachment is removed with the task.
+    ctr_ task rm -f "$1" 2>/dev/null || true
+    ctr_ container rm "$1"
+}
+
+inside() {
+    local pid
+    pid=$(ctr_ task ls | awk -v id="$1" '$1 == id {print $2}')
+    shift
+    timeout 20 nsenter -t "$pid" -n "$@"
+}
+
+reservations() {
+    find /var/lib/cni/networks -type f ! -name 'last_reserved_ip*' ! -name lock -printf '%f\n' 2>/dev/null | sort
+}
+
+foreground_container() {
+    local output
+    output=$(one_shot first /bin/ip -4 addr show dev eth0) || true
+    check_equal "a container has an address of the network" \
+        "$(grep -c 'inet 10\.231\.0\.' <<<"$output" || true)" 1
+    check_empty "its reservation went with it (DEL without a namespace)" "$(reservations)"
+    output=$(one_shot second /bin/ping -c 1 -W 3 10.231.0.1) || true
+    check_equal "a container pings the gateway" "$(grep -c ' 0% packet loss' <<<"$output" || true)" 1
+}
+
+siblings() {
+    local address
+    check "start a container in the background" start_sleeper one
+    check "start its sibling" start_sleeper two
+    address=$(inside two ip -j -4 addr show eth0 | jq -r '.[0].addr_info[0].local')
+    check "ping the sibling" inside one ping -q -c 1 -W 3 "$address"
+    check "ping from the host" ping -q -c 1 -W 3 "$address"
+    check "stop the first" stop_sleeper one
+    check "the sibling still answers" ping -q -c 1 -W 3 "$address"
+    check "stop the sibling" stop_sleeper two
+}
+
+# `ctr run -d` leaves CNI removal to whoever removes the task, and ctr 1.6 does none: DEL by hand, as it would be sent.
+delete_as_runtime() {
+    local id file
+    file=$(plugin_file bridge)
+    for id in "$@"; do
+        jq -c '{cniVersion, name} + .plugins[0]' "$state/networks/10-alpha.conflist" |
+            env CNI_COMMAND=DEL CNI_CONTAINERID="default-$id" CNI_NETNS="" CNI_IFNAME=eth0 \
+                CNI_PATH="$state/cni" "$file"
+    done
+}
+
+main() {
+    local daemon
+    parse "$@"
+    if ! have ctr || ! have containerd || ! have runc || [ ! -x /bin/busybox ]; then
+        skip "containerd" "containerd, runc or busybox-static is not installed and could not be"
+        finish_checks
+    fi
+    parse_plugin_dirs "$directories"
+    say "# $(containerd --version)"
+    report_served_by bridge host-local "${chained[@]}"
+    if ! start_containerd; then
+        not_ok "containerd does not start here"
+        finish_checks
+    fi
+    daemon=$!
+    foreground_container
+    siblings
+    check "remove the background containers' attachments, without a namespace" delete_as_runtime one two
+    rm -rf /var/lib/cni/results
+    # Namespaces of dead containers are dismantled in the background, and their veth with them.
+    for _ in $(seq 50); do
+        [ -n "$(ip -o link show type veth)" ] || break
+        sleep 0.1
+    done
+    check_nothing_left cni-alpha
+    kill "$daemon"
+    wait "$daemon" 2>/dev/null || true
+    finish_checks
+}
+
+if [ -z "${SWIFTLET_OUTSIDE_NETNS:-}" ]; then
+    case " $* " in *" -h "* | *" --help "*) usage && exit 0 ;; esac
+    require_root
+    "$root/scripts/dependencies.sh" test
+fi
+enter_private "$@"
+main "$@"
