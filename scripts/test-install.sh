@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs into an empty prefix, over another suite's plugin and over a user's networks, and uninstalls again.
+#
+#   scripts/test-install.sh
+set -euo pipefail
+here=$(dirname -- "${BASH_SOURCE[0]}")
+# shellcheck source=scripts/lib/common.sh
+. "$here/lib/common.sh"
+# shellcheck source=scripts/lib/checks.sh
+. "$here/lib/checks.sh"
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+
+install_here() { "$root/scripts/install.sh" --prefix "$work" "$@"; }
+
+main() {
+    local bin=$work/opt/cni/bin conf=$work/etc/cni/net.d name
+    ensure_built
+    check "install into an empty prefix" install_here
+    for name in "$ours"/*; do
+        check "$(basename -- "$name") is what was built" cmp "$name" "$bin/$(basename -- "$name")"
+    done
+    check "the network for plain runtimes is there" test -f "$conf/10-swiftlet-bridge.conflist"
+    check "the network for podman is there" test -f "$conf/87-swiftlet-podman.conflist"
+    check "no temporary file is left" test -z "$(find "$work" -name '.*.new')"
+
+    printf '{"name": "swiftlet-bridge", "mine": true}\n' >"$conf/10-swiftlet-bridge.conflist"
+    check "install again" install_here
+    check "a changed conflist stays as it is" grep -q mine "$conf/10-swiftlet-bridge.conflist"
+
+    rm "$conf/87-swiftlet-podman.conflist"
+    printf '{"name": "swiftlet-podman", "plugins": []}\n' >"$conf/20-other.conflist"
+    check "install over a network of the same name" install_here
+    check "no second network of that name is written" test ! -e "$conf/87-swiftlet-podman.conflist"
+
+    check "uninstall" install_here --uninstall
+    check_empty "no executable of ours is left" "$(find "$bin" -type f)"
+    check "the changed conflist is left" test -f "$conf/10-swiftlet-bridge.conflist"
+
+    printf '#!/bin/sh\necho another suite\n' >"$bin/bridge"
+    chmod 755 "$bin/bridge"
+    check "install over another suite's bridge" install_here --all-networks
+    check "bridge is ours now" cmp "$ours/bridge" "$bin/bridge"
+    check "install a second time" install_here
+    check "uninstall again" install_here --uninstall
+    check_equal "the other suite's bridge is back" "$("$bin/bridge")" "another suite"
+    finish_checks
+}
+
+main
