@@ -114,9 +114,9 @@ inspect() {
     local product=$1 file=$2
     [ "$shape" != debug ] || return 0
     # bridge recognises our host-local by this note.
-    readelf -n "$file" 2>/dev/null | grep -q Swiftlet || warn "$product: the .note.swiftlet section is gone"
+    readelf -n "$file" 2>/dev/null | grep Swiftlet >/dev/null || warn "$product: the .note.swiftlet section is gone"
     if [ "$shape" = release ]; then
-        readelf -h "$file" | grep -q 'Type:.*DYN' || warn "$product: not position independent"
+        readelf -h "$file" | grep "Type:.*DYN" >/dev/null || warn "$product: not position independent"
     fi
     # Top-level variables in main.swift are main-actor state: they pull in Concurrency and libdispatch, whose
     # initialisers run in every process.

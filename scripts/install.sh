@@ -49,7 +49,7 @@ parse() {
     conf=${conf:-$prefix/etc/cni/net.d}
 }
 
-is_swiftlet() { readelf -n "$1" 2>/dev/null | grep -q Swiftlet; }
+is_swiftlet() { readelf -n "$1" 2>/dev/null | grep Swiftlet >/dev/null; }
 
 # The order matters: runtimes without a named network take the first file; podman numbers its own from 87.
 file_name() {

@@ -24,7 +24,7 @@ plugin_file() {
     return 1
 }
 
-is_swiftlet() { readelf -n "$1" 2>/dev/null | grep -q Swiftlet; }
+is_swiftlet() { readelf -n "$1" 2>/dev/null | grep Swiftlet >/dev/null; }
 
 # Says whose executable serves each of the given plugin types.
 report_served_by() {
