@@ -177,6 +177,25 @@ static char *read_text(const char *path) {
     return text;
 }
 
+// The input with @SUITE@ and @INDEX@ replaced: suites must not share a store, a bridge or a subnet.
+static char *input_for(const char *text, int suite) {
+    char *result = calloc(1, 131072);
+    if (!result) die("out of memory");
+    size_t used = 0;
+    while (*text && used < 131000) {
+        if (!strncmp(text, "@SUITE@", 7)) {
+            used += (size_t)sprintf(result + used, "%.60s", suites[suite].label);
+            text += 7;
+        } else if (!strncmp(text, "@INDEX@", 7)) {
+            used += (size_t)sprintf(result + used, "%d", suite);
+            text += 7;
+        } else {
+            result[used++] = *text++;
+        }
+    }
+    return result;
+}
+
 static void program_path(char *buffer, size_t size, int suite, const char *plugin) {
     if ((size_t)snprintf(buffer, size, "%s/%s", suites[suite].directory, plugin) >= size) die("path too long");
 }
@@ -205,10 +224,12 @@ static void measure_attach(const char *plugin, const char *input, long rounds) {
             snprintf(path, sizeof path, "/run/netns/bench-%d", suite);
             snprintf(id, sizeof id, "bench-%ld-%d", round + 3, suite);
             program_path(program, sizeof program, suite, plugin);
+            char *text = input_for(input, suite);
             make_namespace(path);
-            struct run added = run(program, "ADD", id, path, "eth0", suites[suite].directory, input);
-            struct run deleted = run(program, "DEL", id, path, "eth0", suites[suite].directory, input);
+            struct run added = run(program, "ADD", id, path, "eth0", suites[suite].directory, text);
+            struct run deleted = run(program, "DEL", id, path, "eth0", suites[suite].directory, text);
             remove_namespace(path);
+            free(text);
             if (round < 0) continue;
             record(&add[suite], added);
             record(&del[suite], deleted);
@@ -228,8 +249,10 @@ static void measure_ipam(const char *plugin, const char *input, long rounds) {
         for (int suite = 0; suite < suite_count; suite++) {
             snprintf(id, sizeof id, "bench-%ld-%d", round + 3, suite);
             program_path(program, sizeof program, suite, plugin);
-            struct run added = run(program, "ADD", id, "/run/none", "eth0", suites[suite].directory, input);
-            struct run deleted = run(program, "DEL", id, "/run/none", "eth0", suites[suite].directory, input);
+            char *text = input_for(input, suite);
+            struct run added = run(program, "ADD", id, "/run/none", "eth0", suites[suite].directory, text);
+            struct run deleted = run(program, "DEL", id, "/run/none", "eth0", suites[suite].directory, text);
+            free(text);
             if (round < 0) continue;
             record(&add[suite], added);
             record(&del[suite], deleted);
@@ -241,7 +264,7 @@ static void measure_ipam(const char *plugin, const char *input, long rounds) {
     for (int suite = 0; suite < suite_count; suite++) print_row(what, suites[suite].label, &del[suite]);
 }
 
-// One batch of `count` ADDs with `workers` in flight; the wall time of the whole batch is one sample per ADD.
+// One batch of `count` calls with `workers` in flight. Returns the wall time of the whole batch.
 static double batch(int suite, const char *plugin, const char *command, const char *input, long count, int workers,
                     struct samples *latencies) {
     struct call calls[64];
@@ -273,7 +296,8 @@ static double batch(int suite, const char *plugin, const char *command, const ch
     return now_us() - begin;
 }
 
-// `parallel`: ADDs per second with 1, 4, … in flight. Row: what, suite, ADD/s × 1000 in place of the median.
+// `parallel`: ADDs per second with 1, 4, … in flight. The rate row has thousandths of an ADD per second in place of
+// the median.
 static void measure_parallel(const char *plugin, const char *input, long count, int workers, long rounds) {
     char path[256];
     double wall[MAX_SUITES] = {0};
@@ -285,8 +309,10 @@ static void measure_parallel(const char *plugin, const char *input, long count, 
                 snprintf(path, sizeof path, "/run/netns/par-%ld", index);
                 make_namespace(path);
             }
-            wall[suite] += batch(suite, plugin, "ADD", input, count, workers, &add[suite]);
-            batch(suite, plugin, "DEL", input, count, workers, &del[suite]);
+            char *text = input_for(input, suite);
+            wall[suite] += batch(suite, plugin, "ADD", text, count, workers, &add[suite]);
+            batch(suite, plugin, "DEL", text, count, workers, &del[suite]);
+            free(text);
             for (long index = 0; index < count; index++) {
                 snprintf(path, sizeof path, "/run/netns/par-%ld", index);
                 remove_namespace(path);
