@@ -18,9 +18,14 @@ enter_private() {
     [ "$(inode_of_netns)" != "$SWIFTLET_OUTSIDE_NETNS" ] || die "still in the network namespace it was started from"
     # Scripts started from here may make a private world of their own.
     unset SWIFTLET_OUTSIDE_NETNS
-    mkdir -p /var/lib/cni
     mount -t tmpfs -o mode=755 tmpfs /run
-    mount -t tmpfs -o mode=700 tmpfs /var/lib/cni
+    if [ -d /var/lib/cni ]; then
+        mount -t tmpfs -o mode=700 tmpfs /var/lib/cni
+    else
+        # The machine never had CNI; a tmpfs over /var/lib gives the room without touching its disk.
+        mount -t tmpfs -o mode=755 tmpfs /var/lib
+        mkdir -m 700 /var/lib/cni
+    fi
     mkdir -p /run/netns /run/lock
     ip link set lo up
     sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 2>/dev/null || true
