@@ -92,6 +92,7 @@ struct call {
     pid_t pid;
     double start;
     int input, output;
+    int must_print;
     const char *program;
 };
 
@@ -110,7 +111,7 @@ static struct call start(const char *program, const char *command, const char *i
     environment[6] = NULL;
     char *arguments[] = {(char *)program, NULL};
 
-    struct call call = {.program = program};
+    struct call call = {.program = program, .must_print = strcmp(command, "DEL") != 0};
     call.input = memory_file(input);
     lseek(call.input, 0, SEEK_SET);
     call.output = memory_file("");
@@ -128,6 +129,8 @@ static struct call start(const char *program, const char *command, const char *i
 
 static struct run finish(struct call call, int status, const struct rusage *usage, int expect_success) {
     struct run run = {.microseconds = now_us() - call.start, .peak_kib = usage->ru_maxrss, .status = status};
+    // A result is a document: an ADD that prints nothing has not done its work.
+    if (status == 0 && call.must_print && lseek(call.output, 0, SEEK_END) < 2) status = run.status = -1;
     static int reported;
     if (expect_success && status != 0 && reported < 5) {
         char text[512] = "";
