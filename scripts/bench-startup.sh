@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures the start of every plugin both suites have (CNI_COMMAND=VERSION) against the reference's, and the floor: a C
-# program that does nothing.
+# program that only prints.
 #
 #   scripts/bench-startup.sh [--ours DIR] [--reference DIR] [--rounds PERCENT]
 set -euo pipefail
@@ -24,7 +24,7 @@ main() {
     table <<<"$budgets"
     say
     "$bench/harness" version bridge "$(rounds 500)" "floor=$bench/floor" |
-        awk -F '\t' '{ printf "Floor, a C program that does nothing: %d µs (%d).\n", $3, $4 }'
+        awk -F '\t' '{ printf "Floor, a C program that only prints: %d µs (%d).\n", $3, $4 }'
 }
 
 main "$@"

@@ -66,7 +66,7 @@ call() {
 # Adds a container and keeps its result in /run/demo/CONTAINER.json.
 add() {
     mkdir -p /run/demo
-    if call ADD "$1" "$2" >"/run/demo/$2.json"; then
+    if call ADD "$1" "$2" >"/run/demo/$2.json" && [ -n "$(address_of "$2")" ]; then
         ok "ADD $2"
     else
         not_ok "ADD $2: $(cat "/run/demo/$2.json")"

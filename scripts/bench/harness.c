@@ -92,6 +92,7 @@ struct call {
     pid_t pid;
     double start;
     int input, output;
+    int must_print;
     const char *program;
 };
 
@@ -110,7 +111,7 @@ static struct call start(const char *program, const char *command, const char *i
     environment[6] = NULL;
     char *arguments[] = {(char *)program, NULL};
 
-    struct call call = {.program = program};
+    struct call call = {.program = program, .must_print = strcmp(command, "DEL") != 0};
     call.input = memory_file(input);
     lseek(call.input, 0, SEEK_SET);
     call.output = memory_file("");
@@ -128,6 +129,8 @@ static struct call start(const char *program, const char *command, const char *i
 
 static struct run finish(struct call call, int status, const struct rusage *usage, int expect_success) {
     struct run run = {.microseconds = now_us() - call.start, .peak_kib = usage->ru_maxrss, .status = status};
+    // A result is a document: an ADD that prints nothing has not done its work.
+    if (status == 0 && call.must_print && lseek(call.output, 0, SEEK_END) < 2) status = run.status = -1;
     static int reported;
     if (expect_success && status != 0 && reported < 5) {
         char text[512] = "";
@@ -196,6 +199,9 @@ static char *input_for(const char *text, int suite) {
     return result;
 }
 
+// Who goes first alternates, so that nobody always runs in the wake of the other.
+static int turn(long round, int position) { return round & 1 ? suite_count - 1 - position : position; }
+
 static void program_path(char *buffer, size_t size, int suite, const char *plugin) {
     if ((size_t)snprintf(buffer, size, "%s/%s", suites[suite].directory, plugin) >= size) die("path too long");
 }
@@ -204,7 +210,8 @@ static void program_path(char *buffer, size_t size, int suite, const char *plugi
 static void measure_version(const char *plugin, long rounds) {
     struct samples samples[MAX_SUITES] = {0};
     for (long round = -10; round < rounds; round++)
-        for (int suite = 0; suite < suite_count; suite++) {
+        for (int position = 0; position < suite_count; position++) {
+            int suite = turn(round, position);
             char program[512];
             program_path(program, sizeof program, suite, plugin);
             struct run result = run(program, "VERSION", "", "dummy", "dummy", "dummy", "{\"cniVersion\":\"1.0.0\"}");
@@ -220,7 +227,8 @@ static void measure_attach(const char *plugin, const char *input, long rounds) {
     struct samples add[MAX_SUITES] = {0}, del[MAX_SUITES] = {0};
     char path[256], id[64], program[512];
     for (long round = -3; round < rounds; round++)
-        for (int suite = 0; suite < suite_count; suite++) {
+        for (int position = 0; position < suite_count; position++) {
+            int suite = turn(round, position);
             snprintf(path, sizeof path, "/run/netns/bench-%d", suite);
             snprintf(id, sizeof id, "bench-%ld-%d", round + 3, suite);
             program_path(program, sizeof program, suite, plugin);
@@ -246,7 +254,8 @@ static void measure_ipam(const char *plugin, const char *input, long rounds) {
     struct samples add[MAX_SUITES] = {0}, del[MAX_SUITES] = {0};
     char id[64], program[512];
     for (long round = -3; round < rounds; round++)
-        for (int suite = 0; suite < suite_count; suite++) {
+        for (int position = 0; position < suite_count; position++) {
+            int suite = turn(round, position);
             snprintf(id, sizeof id, "bench-%ld-%d", round + 3, suite);
             program_path(program, sizeof program, suite, plugin);
             char *text = input_for(input, suite);
@@ -304,7 +313,8 @@ static void measure_parallel(const char *plugin, const char *input, long count, 
     struct samples add[MAX_SUITES] = {0}, del[MAX_SUITES] = {0};
     if (workers > 64) die("at most 64 workers");
     for (long round = 0; round < rounds; round++)
-        for (int suite = 0; suite < suite_count; suite++) {
+        for (int position = 0; position < suite_count; position++) {
+            int suite = turn(round, position);
             for (long index = 0; index < count; index++) {
                 snprintf(path, sizeof path, "/run/netns/par-%ld", index);
                 make_namespace(path);

@@ -1,9 +1,15 @@
 // Linux declarations that Swift's Glibc module leaves out, and wrappers for variadic or macro-shaped calls.
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
+// One process sees these headers through several Clang modules (this one, Glibc, CJansson), and Clang refuses types that
+// differ between them. _GNU_SOURCE would rename the member of fd_set, so only GNU's own declarations are switched on; and
+// netinet/in.h comes first because linux/in6.h then leaves its IPv6 types to it.
+#include <features.h>
+#ifndef __USE_GNU
+#define __USE_GNU 1
 #endif
+#include <netinet/in.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

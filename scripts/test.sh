@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# The one test command: installs what is missing, lints, builds, runs the unit and kernel tests in a private world, then
+# the scripted tests against real runtimes and the reference plugins.
+#
+#   scripts/test.sh [--long] [--filter X]
+#
+# --long      full-size fuzzing and soaking (SWIFTLET_LONG=1)
+# --filter X  only the section X (lint, build, swift, install, podman, containerd, parity, demo, bench) or, for any other
+#             X, only the Swift tests that match X
+#
+# The last line is `N passed, M failed, K skipped`; each skip is printed with its reason. Needs root.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib/common.sh"
+
+sections=(lint build swift install podman containerd parity demo bench)
+filter=
+passed=0
+failed=0
+skipped=0
+summary=
+logs=
+
+parse() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --long) export SWIFTLET_LONG=1 ;;
+        --filter)
+            [ $# -ge 2 ] || die "--filter needs a word"
+            filter=$2
+            shift
+            ;;
+        -h | --help) usage && exit 0 ;;
+        *) die "unknown option '$1'" ;;
+        esac
+        shift
+    done
+}
+
+is_section() {
+    local section
+    for section in "${sections[@]}"; do
+        if [ "$section" = "$1" ]; then return 0; fi
+    done
+    return 1
+}
+
+wanted() {
+    if [ -z "$filter" ]; then return 0; fi
+    if is_section "$filter"; then
+        [ "$filter" = "$1" ]
+    else
+        [ "$1" = swift ]
+    fi
+}
+
+# count NAME PASSED FAILED SKIPPED SECONDS
+count() {
+    passed=$((passed + $2))
+    failed=$((failed + $3))
+    skipped=$((skipped + $4))
+    summary+=$(printf '%-22s %5d passed %4d failed %4d skipped  %4d s' "$1" "$2" "$3" "$4" "$5")$'\n'
+}
+
+# Runs a command with a time limit, its output both shown and kept in the log of that name.
+logged() {
+    local name=$1 limit=$2
+    shift 2
+    timeout --foreground --kill-after=10 "$limit" "$@" </dev/null 2>&1 | tee "$logs/$name"
+}
+
+# A step that is one test: it passes when the command does.
+step() {
+    local name=$1 limit=$2 begin=$SECONDS
+    shift 2
+    say "--- $name"
+    if logged "$name" "$limit" "$@"; then
+        count "$name" 1 0 0 $((SECONDS - begin))
+    else
+        say "not ok - $name"
+        count "$name" 0 1 0 $((SECONDS - begin))
+    fi
+}
+
+# A script that prints checks and ends with their count.
+scripted() {
+    local name=$1 limit=$2 begin=$SECONDS status=0 numbers
+    shift 2
+    say "--- $name"
+    logged "$name" "$limit" "$@" || status=$?
+    numbers=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$logs/$name" | tail -n 1)
+    if [ -z "$numbers" ]; then
+        say "not ok - $name did not reach its end (exit status $status)"
+        numbers="0 1 0"
+    fi
+    # shellcheck disable=SC2086 # three numbers are meant
+    count "$name" $numbers $((SECONDS - begin))
+}
+
+build_release() {
+    step build-release 900 "$root/scripts/build.sh"
+    # build.sh warns of what an executable has lost or gained by accident; here that is a failure.
+    if grep -E '^build\.sh: ' "$logs/build-release" >/dev/null; then
+        say "not ok - the executables are not in their shape"
+        count build-shape 0 1 0 0
+    else
+        count build-shape 1 0 0 0
+    fi
+}
+
+build_tests() {
+    step build-tests 900 swift build --package-path "$root" --build-tests \
+        --explicit-target-dependency-import-check error
+}
+
+# The Swift tests make namespaces of their own; this one around them keeps their mistakes from the host, too.
+in_private_world() {
+    # shellcheck disable=SC2016 # expanded inside
+    unshare --net --mount --propagation private -- bash -c 'set -e
+        mount -t tmpfs -o mode=755 tmpfs /run
+        mkdir -p /run/netns /run/lock
+        if [ -d /var/lib/cni ]; then mount -t tmpfs tmpfs /var/lib/cni; fi
+        ip link set lo up
+        exec "$@"' bash "$@"
+}
+
+attribute() { sed -nE "s/.*<testsuite [^>]*\b$1=\"([0-9]+)\".*/\1/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'; }
+
+swift_tests() {
+    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=600
+    local options=(--package-path "$root" --skip-build --xunit-output "$logs/report.xml"
+        --explicit-target-dependency-import-check error)
+    if [ -n "$filter" ] && ! is_section "$filter"; then options+=(--filter "$filter"); fi
+    if [ -n "${SWIFTLET_LONG:-}" ]; then limit=7200; fi
+    say "--- swift"
+    export SWIFTLET_PLUGIN_DIR=$ours
+    logged swift "$limit" bash -c "$(declare -f in_private_world); in_private_world \"\$@\"" bash \
+        swift test "${options[@]}" || status=$?
+    if [ -f "$report" ]; then
+        total=$(attribute tests "$report")
+        wrong=$(($(attribute failures "$report") + $(attribute errors "$report")))
+        left_out=$(attribute skipped "$report")
+    fi
+    if [ "$status" -ne 0 ] && [ "$wrong" -eq 0 ]; then
+        say "not ok - swift test ended with status $status"
+        total=$((total + 1))
+        wrong=1
+    fi
+    if [ "$total" -eq 0 ]; then
+        say "not ok - no Swift test ran"
+        total=1 wrong=1
+    fi
+    grep -E 'skipped' "$logs/swift" | sed 's/^/skip - /' || true
+    count swift $((total - wrong - left_out)) "$wrong" "$left_out" $((SECONDS - begin))
+}
+
+# The benchmarks fail when a call fails; how fast it was is not a test.
+benches() {
+    local name
+    for name in startup add host-local; do
+        step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3
+    done
+}
+
+main() {
+    parse "$@"
+    require_root
+    have swift || die "no swift on PATH: install Swift 6.3 from swift.org"
+    logs=$(mktemp -d)
+    trap 'rm -rf -- "$logs"' EXIT
+    PATH=$PATH:/usr/sbin:/sbin
+    "$root/scripts/dependencies.sh" test
+    ours=$root/dist/bin
+
+    if wanted lint; then step lint 120 "$root/scripts/lint.sh"; fi
+    if [ "$filter" != lint ]; then build_release; fi
+    if wanted swift; then
+        build_tests
+        swift_tests
+    fi
+    if wanted install; then scripted install 120 "$root/scripts/test-install.sh"; fi
+    if wanted podman; then
+        scripted podman 200 "$root/scripts/test-podman.sh" "$ours"
+        if [ -d "$reference" ]; then
+            scripted podman-chain 200 "$root/scripts/test-podman.sh" --chain "$ours:$reference"
+        fi
+    fi
+    if wanted containerd; then scripted containerd 200 "$root/scripts/test-containerd.sh" "$ours"; fi
+    if wanted parity; then scripted parity 200 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
+    if wanted demo; then scripted demo 120 "$root/scripts/demo.sh" --no-podman --plugins "$ours"; fi
+    if wanted bench; then benches; fi
+
+    say
+    say "--- summary ($SECONDS s)"
+    printf '%s' "$summary"
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    [ "$failed" -eq 0 ]
+}
+
+main "$@"
