@@ -74,7 +74,7 @@ public final class KernelHost: HostSystem {
         try onThread {
             try NetworkNamespace.enterNew()
             let stack = try RouteSession()
-            do {
+            do throws(NetlinkError) {
                 try stack.createLink(LinkSpec(name: "probe", kind: .bridge(BridgeState(vlanFiltering: true))))
             } catch {
                 if error.errno == .notSupported { return false }

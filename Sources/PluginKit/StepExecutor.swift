@@ -120,7 +120,7 @@ public final class StepExecutor {
         let stack = try stack(place)
         do {
             try stack.createLink(spec)
-        } catch let error as NetlinkError {
+        } catch {
             if case .bridge(let state) = spec.kind, state.vlanFiltering, error.errno == .notSupported {
                 throw StepError.noVLANFiltering(bridge: spec.name)
             }
@@ -142,9 +142,10 @@ public final class StepExecutor {
         var change = change
         let before = try link(name, place)
         if let master { change.master = try link(master, place).index }
+        let stack = try stack(place)
         do {
-            try stack(place).changeLink(index: before.index, change)
-        } catch let error as NetlinkError {
+            try stack.changeLink(index: before.index, change)
+        } catch {
             if change.vlanFiltering == true, error.errno == .notSupported {
                 throw StepError.noVLANFiltering(bridge: name)
             }
