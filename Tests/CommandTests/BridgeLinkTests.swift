@@ -31,7 +31,7 @@ struct BridgeLinkTests {
     @Test("What is no bridge is left alone")
     func notABridge() throws {
         let lab = try Lab()
-        try lab.tool("ip", "link", "add", "br0", "type", "dummy")
+        try lab.tool("ip", "link", "add", "br0", "type", "veth", "peer", "name", "other")
         let start = try lab.attachmentsOnly(bridges: [])
         try lab.run("bridge", "ADD", Inputs.bridge("1.0.0")).expectRefusal(
             containing: "\"br0\" already exists but is not a bridge")
@@ -77,7 +77,8 @@ struct BridgeLinkTests {
             ([("vlanTrunk", trunk), ("preserveDefaultVlan", true)], [1] + range, 1),
             ([("vlan", 100), ("vlanTrunk", trunk), ("preserveDefaultVlan", true)], [1, 100] + range, 100),
         ]
-        for row in rows where !(Plugins.areReference && row.expected == [100]) {
+        // Debian's version knows neither trunks nor preserveDefaultVlan.
+        for row in rows.prefix(Plugins.areReference ? 1 : rows.count) {
             let lab = try Lab()
             let config = Inputs.bridge(version, [], more: row.more)
             let start = try lab.attachmentsOnly(bridges: [])

@@ -44,6 +44,9 @@ public struct World: Equatable, Sendable {
         ).sorted()
     }
 
+    /// The world without state files that are no reservations: locks, pointers, indices.
+    public func withoutBookkeeping() -> World { without(World.isBookkeeping) }
+
     mutating func note(_ place: String, _ value: Value, leaveOut: Set<String> = []) {
         switch value {
         case .object(let object):
