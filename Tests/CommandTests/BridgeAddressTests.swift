@@ -69,7 +69,7 @@ struct BridgeAddressTests {
         }
         if atLeast(version, "0.4.0") { try lab.run("bridge", "CHECK", config).expectSilence() }
         try lab.delete(config)
-        #expect(try lab.attachmentsOnly(bridges: ["br0"]).differences(from: start) == [])
+        try lab.attachmentsOnly(bridges: ["br0"]).expectEqual(to: start)
         #expect(try lab.linkNames() == ["br0", "lo"] && lab.linkNames(in: "c0") == ["lo"])
         #expect(try lab.link("br0")?["address"]?.string == bridgeMAC)
         try lab.delete(config)
@@ -83,7 +83,7 @@ struct BridgeAddressTests {
         let start = try lab.world().without { $0.contains("last_reserved_ip") || $0.contains("/networks/net/.") }
         try lab.delete(lab.add(config).config)
         let end = try lab.world().without { $0.contains("last_reserved_ip") || $0.contains("/networks/net/.") }
-        #expect(end.differences(from: start) == [])
+        end.expectEqual(to: start)
     }
 
     @Test("Three subnets", arguments: Plugins.versions)
@@ -109,7 +109,7 @@ struct BridgeAddressTests {
         }
         try beyondReference("the reference leaves the veth of a failed ADD") {
             let end = try lab.attachmentsOnly(bridges: ["br0"])
-            #expect(end.differences(from: start) == [])
+            end.expectEqual(to: start)
         }
     }
 
@@ -125,7 +125,7 @@ struct BridgeAddressTests {
         }
         try lab.delete(first)
         let own: Value = ["nameservers": ["192.0.2.9"], "domain": "example", "search": ["a.example"]]
-        #expect(try lab.add(config.with(("dns", own))).result["dns"] == own)
+        #expect(try lab.add(config.with(("dns", own))).result["dns"]?.canonical == own.canonical)
     }
 
     @Test("DEL of what was never added", arguments: Plugins.versions)
@@ -137,7 +137,7 @@ struct BridgeAddressTests {
             try lab.delete(config, netns: "/run/netns/gone")
             try lab.run("bridge", "DEL", netns: nil, config).expectSilence()
         }
-        #expect(try lab.attachmentsOnly(bridges: []).differences(from: start) == [])
+        try lab.attachmentsOnly(bridges: []).expectEqual(to: start)
     }
 
     @Test("A bridge that has another address")
@@ -153,7 +153,7 @@ struct BridgeAddressTests {
         #expect(try lab.reservations("net") == [:])
         try beyondReference("the reference leaves the veth of a failed ADD") {
             let end = try lab.attachmentsOnly(bridges: ["br0"])
-            #expect(end.differences(from: start) == [])
+            end.expectEqual(to: start)
         }
         if Plugins.areReference { try lab.tool("ip", "link", "delete", "eth0", in: "c0") }
         try lab.add(config.with(("forceAddress", true)))

@@ -35,7 +35,7 @@ struct BridgeLinkTests {
         let start = try lab.attachmentsOnly(bridges: [])
         try lab.run("bridge", "ADD", Inputs.bridge("1.0.0")).expectRefusal(
             containing: "\"br0\" already exists but is not a bridge")
-        #expect(try lab.attachmentsOnly(bridges: []).differences(from: start) == [])
+        try lab.attachmentsOnly(bridges: []).expectEqual(to: start)
     }
 
     @Test("Layer 2 only", arguments: Plugins.versions)
@@ -48,7 +48,7 @@ struct BridgeLinkTests {
             answer.expectRefusal(containing: "cannot convert: no valid IP addresses")
             try beyondReference("the reference leaves the veth of a failed ADD") {
                 let end = try lab.attachmentsOnly(bridges: ["br0"])
-                #expect(end.differences(from: start) == [])
+                end.expectEqual(to: start)
             }
             return
         }
@@ -64,7 +64,7 @@ struct BridgeLinkTests {
             }
         }
         try lab.delete(added)
-        #expect(try lab.attachmentsOnly(bridges: ["br0"]).differences(from: start) == [])
+        try lab.attachmentsOnly(bridges: ["br0"]).expectEqual(to: start)
     }
 
     @Test("VLANs", arguments: Plugins.versions.filter { atLeast($0, "0.3.0") })
@@ -88,7 +88,7 @@ struct BridgeLinkTests {
                 try beyondReference("the reference says 'operation not supported' and leaves the veth") {
                     #expect(answer.words.contains("VLAN"), "\(answer)")
                     let end = try lab.attachmentsOnly(bridges: [])
-                    #expect(end.differences(from: start) == [])
+                    end.expectEqual(to: start)
                     let status = try lab.run(
                         "bridge", "STATUS", Inputs.bridge("1.1.0", [], more: row.more))
                     status.expectRefusal(code: 50)
@@ -123,7 +123,7 @@ struct BridgeLinkTests {
                 answer.expectRefusal()
                 try beyondReference("the reference leaves bridge and veth") {
                     let end = try lab.attachmentsOnly(bridges: [])
-                    #expect(end.differences(from: start) == [])
+                    end.expectEqual(to: start)
                 }
                 continue
             }
@@ -195,7 +195,7 @@ struct BridgeLinkTests {
         var config = Inputs.bridge("1.0.0")
         for member in try Value(parsing: Array(row.json.utf8)).members { config[member.key] = member.value }
         try lab.run("bridge", "ADD", config).expectRefusal(containing: row.refusal)
-        #expect(try lab.world().differences(from: start) == [])
+        try lab.world().expectEqual(to: start)
     }
 
     @Test("Promiscuous mode")

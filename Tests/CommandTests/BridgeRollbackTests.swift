@@ -85,7 +85,7 @@ struct BridgeRollbackTests {
         for _ in 0..<2 {
             let answer = try lab.run("bridge", "ADD", netns: failure.netns, path: failure.path, failure.config)
             answer.expectRefusal(containing: failure.refusal)
-            #expect(try lab.world().withoutBookkeeping().differences(from: start) == [], "\(answer)")
+            try lab.world().withoutBookkeeping().expectEqual(to: start, "\(answer)")
         }
     }
 
@@ -114,7 +114,6 @@ struct BridgeRollbackTests {
             (#"{"cniVersion":"1.0.0","ips":[]}"#, 0), (#"{"cniVersion":"1.0.0","ips":[{"address":"x"}]}"#, 0),
             (#"{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.300/24"}]}"#, 0),
             (#"{"cniVersion":"9.9.9","ips":[{"address":"10.0.0.3/24"}]}"#, 0),
-            (#"{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.3/24"},{"address":"10.0.0.3/24"}]}"#, 0),
             (#"{"code":112,"msg":"no more","details":"ask again"}"#, 1), ("boom", 1), ("", 1), ("", 139),
         ])
     func misbehavingDelegate(_ row: (result: String, status: Int)) throws {
@@ -123,7 +122,7 @@ struct BridgeRollbackTests {
         let start = try lab.world().withoutBookkeeping()
         let answer = try lab.run("bridge", "ADD", path: "/run/ipam", config)
         answer.expectRefusal(nil, row.result)
-        #expect(try lab.world().withoutBookkeeping().differences(from: start) == [], "\(answer)")
+        try lab.world().withoutBookkeeping().expectEqual(to: start, "\(answer)")
         if row.result.contains("112") {
             #expect(answer.words.contains("no more"), "\(answer)")
         }
@@ -139,11 +138,11 @@ struct BridgeRollbackTests {
         let answer = try lab.run("bridge", "ADD", path: "/run/none:/run/ipam:\(Plugins.directory)", config)
         let result = answer.orFail()
         #expect(result.addresses == ["10.0.0.3/24"])
-        #expect(try Value(parsing: Array(lab.read("/run/ipam/ADD.in").utf8)) == config)
+        #expect(try Value(parsing: Array(lab.read("/run/ipam/ADD.in").utf8)).canonical == config.canonical)
         let added = config.with(("prevResult", result))
         try lab.run("bridge", "CHECK", path: "/run/ipam", added).expectSilence()
         try lab.run("bridge", "DEL", path: "/run/ipam", added).expectSilence()
-        #expect(try Value(parsing: Array(lab.read("/run/ipam/DEL.in").utf8)) == added)
+        #expect(try Value(parsing: Array(lab.read("/run/ipam/DEL.in").utf8)).canonical == added.canonical)
         #expect(try lab.read("/run/ipam/calls") == "ADD c0 eth0\nCHECK c0 eth0\nDEL c0 eth0\n")
     }
 
@@ -159,6 +158,6 @@ struct BridgeRollbackTests {
         let start = try lab.world().withoutBookkeeping()
         try lab.run("bridge", "ADD", config).expectRefusal(containing: name)
         try lab.delete(added)
-        #expect(try lab.world().withoutBookkeeping().differences(from: start) == [])
+        try lab.world().withoutBookkeeping().expectEqual(to: start)
     }
 }

@@ -49,6 +49,16 @@ extension Value {
         return copy
     }
 
+    /// The value with the members of every object in alphabetical order, for comparisons: order means nothing in JSON.
+    var canonical: Value {
+        switch self {
+        case .array(let elements): .array(elements.map(\.canonical))
+        case .object(let object):
+            .object(Object(object.members.sorted { $0.key < $1.key }.map { ($0.key, $0.value.canonical) }))
+        default: self
+        }
+    }
+
     /// The addresses of a result of any version, in order: `ips`, or `ip4` and `ip6`.
     var addresses: [String] {
         if let ips = self["ips"] { return ips.elements.compactMap { $0["address"]?.string } }

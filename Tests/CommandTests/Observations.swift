@@ -80,6 +80,14 @@ extension Lab {
     }()
 }
 
+extension World {
+    /// Fails the test with the differences unless both are equal.
+    func expectEqual(to other: World, _ what: String = "", _ location: SourceLocation = #_sourceLocation) {
+        let differences = differences(from: other)
+        #expect(differences.isEmpty, "\(what) \(differences)", sourceLocation: location)
+    }
+}
+
 extension Value {
     /// The name of the interface at `index` of a result.
     func interfaceName(_ index: Int) -> String { self["interfaces"]?[index]?["name"]?.string ?? "none" }

@@ -48,7 +48,7 @@ struct SkeletonTests {
                     code: 4, "required env variables [\(list)] missing", "\(plugin) \(row.command) without \(list)")
             }
         }
-        #expect(try lab.world().differences(from: start) == [])
+        try lab.world().expectEqual(to: start)
     }
 
     @Test("Names are checked", arguments: plugins)
@@ -83,7 +83,7 @@ struct SkeletonTests {
             call.input = call.input.replacing("\"name\":\"net\"", with: "\"name\":\"\(name)\"")
             try lab.run(call).expectRefusal(code: 7, message, details: name)
         }
-        #expect(try lab.world().differences(from: start) == [])
+        try lab.world().expectEqual(to: start)
     }
 
     @Test("Versions are negotiated", arguments: plugins)
@@ -188,7 +188,7 @@ struct SkeletonTests {
                 #expect(answer.code == 6 || answer.code == 7, "\(input.prefix(40)) \(answer)")
             }
         }
-        #expect(try lab.world().differences(from: start) == [])
+        try lab.world().expectEqual(to: start)
     }
 
     @Test("Input is read up to a mebibyte")
@@ -244,7 +244,7 @@ struct SkeletonTests {
             answer.expectRefusal(
                 code: 8, "plugin's netns and netns from CNI_NETNS should not be the same")
             let now = try lab.world()
-            #expect(now.differences(from: start) == [])
+            now.expectEqual(to: start)
         }
         if plugin == "loopback" {
             call.environment = [("CNI_NETNS_OVERRIDE", "1")]

@@ -3,7 +3,8 @@ public import JSON
 internal import System
 
 /// A fake host for black-box tests: a network namespace and a mount namespace of its own, with fresh `/run` and
-/// `/var/lib/cni`, and the network namespaces of its containers bound at `/run/netns/<name>`.
+/// `/var/lib/cni`, the rest of the root file system read-only, and the network namespaces of its containers bound at
+/// `/run/netns/<name>`.
 ///
 /// Everything in it is held by descriptors of this value alone: when the value goes away, or the test process dies, the
 /// kernel takes namespaces, mounts, links and files with it.
@@ -42,6 +43,8 @@ public final class Lab: Sendable {
         } else {
             try mount("tmpfs", "/var/lib/cni", "tmpfs", 0)
         }
+        // Whatever a plugin is told to write elsewhere, it does not reach the machine's disk.
+        try? mount("none", "/", nil, MS_REMOUNT | MS_BIND | MS_RDONLY)
         // A sysfs shows the links of the namespace it was mounted in.
         try? mount("sysfs", "/sys", "sysfs", 0)
     }

@@ -119,6 +119,8 @@ extension Lab {
             var facts = link
             facts["flags"] = .array((link["flags"]?.elements ?? []).filter { World.isSteady($0.string ?? "") })
             facts["peer"] = link["link"]
+            // The kernel's own choice, and another one before the link was up for the first time.
+            if ["noop", "noqueue"].contains(link["qdisc"]?.string) { facts["qdisc"] = nil }
             // Ends of a veth in another namespace have only an index to name their peer.
             facts["vethpeer"] = link["link_index"] != nil ? "yes" : nil
             world.note("\(place)/link/\(name)", facts, leaveOut: volatile)
