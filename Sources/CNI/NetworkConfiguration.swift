@@ -108,6 +108,15 @@ public enum ValidAttachments: Equatable, Sendable {
     /// A list, which may be empty.
     case list([Entry])
 
+    /// The attachments to keep; nil when the runtime said nothing about them, which is no leave to remove any.
+    public var known: [Entry]? {
+        switch self {
+        case .absent: nil
+        case .null: []
+        case .list(let entries): entries
+        }
+    }
+
     fileprivate static func decode(_ reader: Reader) throws(DecodingError) -> [Entry] {
         var entries: [Entry] = []
         for element in try reader.elements() {

@@ -32,7 +32,7 @@ public enum HostLocalCommands {
 
     /// Releases what no valid attachment owns. Without a list only unreadable leftovers of crashes go.
     public static func collectGarbage(_ request: Request) throws {
-        guard case .list(let entries) = try request.configuration.validAttachments() else { return }
+        guard let entries = try request.configuration.validAttachments().known else { return }
         let owners = entries.map { Owner(containerID: $0.containerID, interfaceName: $0.interfaceName) }
         try store(request).collectGarbage(valid: Set(owners))
     }

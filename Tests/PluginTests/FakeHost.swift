@@ -42,7 +42,7 @@ final class FakeHost: HostSystem {
     }
 
     func collectAddresses(_ request: Request) throws {
-        guard case .list(let valid) = try request.configuration.validAttachments() else { return }
+        guard let valid = try request.configuration.validAttachments().known else { return }
         let keep = Set(
             valid.map {
                 Attachment(

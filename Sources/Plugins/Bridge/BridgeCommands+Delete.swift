@@ -29,7 +29,7 @@ extension BridgeCommands {
         var errors = ErrorCollector()
         let network = request.configuration.name
         var valid: Set<String>?
-        if case .list(let entries) = try request.configuration.validAttachments() {
+        if let entries = try request.configuration.validAttachments().known {
             valid = Set(
                 entries.map {
                     AttachmentTag(
