@@ -46,17 +46,16 @@ struct HostLocalUpkeepTests {
 
     @Test("An empty list of valid attachments means none is valid")
     func collectsAll() throws {
-        for value in [[], nil] as [Value] {
-            let lab = try labWithThree()
-            try collect(lab, ("cni.dev/valid-attachments", value)).expectSilence()
-            #expect(try lab.reservations("net") == [:], "\(value)")
-        }
+        let lab = try labWithThree()
+        try collect(lab, ("cni.dev/valid-attachments", [])).expectSilence()
+        #expect(try lab.reservations("net") == [:])
     }
 
     @Test("Without a list nothing is known to be invalid")
     func collectsNothing() throws {
         let lab = try labWithThree()
-        _ = try collect(lab)
+        try collect(lab).expectSilence()
+        try collect(lab, ("cni.dev/valid-attachments", nil)).expectSilence()
         #expect(try lab.reservations("net").count == 3)
     }
 

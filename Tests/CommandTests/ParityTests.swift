@@ -18,51 +18,55 @@ struct ParityTests {
     static let differences: [Difference] = [
         Difference(
             isMeant: { $0.hasSuffix("/ifalias") }, reason: "our host veths carry the attachment's name as their alias"),
+        Difference(isMeant: { $0.hasPrefix("file/run/") }, reason: "our locks live in /run"),
         Difference(
-            isMeant: { $0.hasPrefix("file/run/") }, reason: "our locks live in /run"),
-        Difference(
-            isMeant: { $0.hasPrefix("file/") && ($0.split(separator: "/").last?.hasPrefix(".") ?? false) },
-            reason: "host-local's derived index"),
-        Difference(
-            isMeant: { $0.hasPrefix("c0/sysctl4/") && $0.hasSuffix("/arp_notify") },
-            reason: "Debian's version announced addresses with a library of its own instead of arp_notify"),
-        Difference(
-            isMeant: { $0.hasSuffix("/accept_dad") || $0.hasSuffix("/enhanced_dad") },
-            reason: "duplicate address detection is off on the container's interface in the newer reference too"),
+            isMeant: { $0.hasPrefix("host/address/br0/") && $0.hasSuffix("/nodad") },
+            reason: "the gateway's address is usable at once, the reference's only after duplicate address detection"),
         Difference(
             isMeant: { $0.hasSuffix("/keep_addr_on_down") },
-            reason: "addresses are set after the link is up or kept by this parameter; only the newer reference sets it"
-        ),
+            reason: "IPv6 addresses survive a link that goes down, as with newer versions of the reference"),
         Difference(
-            isMeant: { $0.hasPrefix("host/sysctl") && $0.hasSuffix("/accept_ra") },
-            reason: "the reference also writes it on links where it is 0 already in effect by forwarding"),
+            isMeant: { $0 == "host/link/br0/address" || $0.hasPrefix("host/fdb/") },
+            reason: "our bridge has a MAC of its own from the start, the reference's only when it is a gateway"),
     ]
 
-    static let configs: [(name: String, config: Value)] = Plugins.versions.filter { $0 != "1.1.0" }.flatMap { version in
+    /// One input for both.
+    struct Row: CustomTestStringConvertible, Sendable {
+        let name: String
+        let config: Value
+        var testDescription: String { name }
+
+        init(_ name: String, _ config: Value) {
+            self.name = name
+            self.config = config
+        }
+    }
+
+    static let configs: [Row] = Plugins.versions.filter { $0 != "1.1.0" }.flatMap { version in
         [
-            ("\(version) IPv4", Inputs.bridge(version)),
-            ("\(version) IPv6", Inputs.bridge(version, ["2001:db8::/64"])),
-            (
+            Row("\(version) IPv4", Inputs.bridge(version)),
+            Row("\(version) IPv6", Inputs.bridge(version, ["2001:db8::/64"])),
+            Row(
                 "\(version) dual, hairpin, MTU",
                 Inputs.bridge(
                     version, ["10.1.2.0/24", "2001:db8::/64"], more: [("hairpinMode", true), ("mtu", 1400)])
             ),
-            (
+            Row(
                 "\(version) gateway, no default route",
                 Inputs.bridge(version).with(("isDefaultGateway", false), ("isGateway", true))
-            ), ("\(version) no gateway", Inputs.bridge(version).with(("isDefaultGateway", false))),
-            ("\(version) promiscuous", Inputs.bridge(version, more: [("promiscMode", true)])),
-            (
+            ), Row("\(version) no gateway", Inputs.bridge(version).with(("isDefaultGateway", false))),
+            Row("\(version) promiscuous", Inputs.bridge(version, more: [("promiscMode", true)])),
+            Row(
                 "\(version) routes and addresses asked for",
                 Inputs.bridge(version).with(
                     ("ipam", Inputs.ipam(["10.1.2.0/24"], [("routes", [["dst": "10.9.0.0/16", "gw": "10.1.2.1"]])])),
                     ("args", ["cni": ["ips": ["10.1.2.99"], "mac": "02:00:00:00:00:07"]]))
             ),
-        ] + (atLeast(version, "0.3.0") ? [("\(version) layer 2", Inputs.bridge(version, []))] : [])
+        ] + (atLeast(version, "0.3.0") ? [Row("\(version) layer 2", Inputs.bridge(version, []))] : [])
     }
 
     @Test("ADD and DEL", arguments: configs)
-    func life(_ row: (name: String, config: Value)) throws {
+    func life(_ row: Row) throws {
         let (theirs, ours) = (try Lab(), try Lab())
         let theirResult = try theirs.run(
             "\(Plugins.reference)/bridge", "ADD", path: Plugins.reference, row.config
@@ -85,22 +89,25 @@ struct ParityTests {
 
     private func names(_ lab: Lab, _ bridge: String = "br0") throws -> [(String, String)] {
         var names: [(String, String)] = []
-        if let mac = try lab.link(bridge)?["address"]?.string { names.append((mac, "BRIDGE-MAC")) }
+        if let mac = try lab.link(bridge)?["address"]?.string, mac != "00:00:00:00:00:00" { names.append((mac, "MAC")) }
         for veth in try lab.veths() {
-            if let mac = try lab.link(veth)?["address"]?.string { names.append((mac, "HOST-MAC")) }
+            if let mac = try lab.link(veth)?["address"]?.string { names.append((mac, "MAC")) }
             names.append((veth, "HOST-VETH"))
         }
-        if let mac = try lab.link("eth0", in: "c0")?["address"]?.string { names.append((mac, "CONTAINER-MAC")) }
+        if let mac = try lab.link("eth0", in: "c0")?["address"]?.string { names.append((mac, "MAC")) }
         return names
     }
 
     private func masked(_ result: Value, _ source: Value) -> Value {
         var names: [(String, String)] = []
         for (index, interface) in (source["interfaces"]?.elements ?? []).enumerated() {
-            if let mac = interface["mac"]?.string, mac != "02:00:00:00:00:07" { names.append((mac, "MAC\(index)")) }
+            if let mac = interface["mac"]?.string, mac != "02:00:00:00:00:07" { names.append((mac, "MAC")) }
             if index == 1, let name = interface["name"]?.string { names.append((name, "HOST-VETH")) }
         }
-        return (try? Value(parsing: Array(mask(result.text(), names).utf8))) ?? nil
+        var masked = (try? Value(parsing: Array(mask(result.text(), names).utf8))) ?? nil
+        // Newer versions of the reference leave an empty one out of results since 1.0.0; Debian's prints it.
+        if masked["dns"] == [:] { masked["dns"] = nil }
+        return masked
     }
 
     private func expectEqual(
@@ -112,10 +119,12 @@ struct ParityTests {
             World(
                 Dictionary(
                     world.facts.map { (mask($0.key, names), mask($0.value, names)) }, uniquingKeysWith: { $0 + $1 })
-            ).without { name in Self.differences.contains { $0.isMeant(name) } }
+            ).without { name in Self.differences.contains { $0.isMeant(name) } }.without { name in
+                Self.differences.contains { $0.isMeant(name) }
+            }
         }
-        let differences = plain(try ours.world(), ourNames).differences(from: plain(try theirs.world(), theirNames))
-        #expect(differences == [], sourceLocation: location)
+        plain(try ours.world(), ourNames).expectEqual(
+            to: plain(try theirs.world(), theirNames), "reference -> ours", location)
     }
 
     @Test("host-local answers to the byte", arguments: Plugins.versions.filter { $0 != "1.1.0" })
@@ -128,7 +137,7 @@ struct ParityTests {
             Inputs.hostLocal(version, ["10.1.2.0/29"], name: "small"),
             Inputs.hostLocal(version, ["10.1.2.0/31"], name: "wrong"),
             Inputs.hostLocal(version).with(("args", ["cni": ["ips": ["10.1.2.77"]]])),
-            Inputs.hostLocal(version).with(("args", ["cni": ["ips": ["10.99.2.77"]]])),
+            Inputs.hostLocal(version, name: "outside").with(("args", ["cni": ["ips": ["10.99.2.77"]]])),
         ]
         for round in 0..<3 {
             for (index, config) in configs.enumerated() {
@@ -153,7 +162,8 @@ struct ParityTests {
     private func reservationsAndPointers(_ lab: Lab) throws -> [String] {
         try lab.world().facts.filter { name, _ in
             guard let last = name.split(separator: "/").last else { return false }
-            return name.hasPrefix("file/var/")
+            // The reference takes an address before it sees that another one cannot be had: its pointer moves.
+            return name.hasPrefix("file/var/") && !name.contains("/outside/")
                 && (World.isAddress(String(last)) || last.hasPrefix("last_reserved_ip"))
         }.map { "\($0.key)=\($0.value)" }.sorted()
     }

@@ -69,7 +69,8 @@ extension Lab {
         for container in try list("/run/netns") { try observe(container, into: &world) }
         let files = try inside {
             (FileTree.files(below: "/var/lib/cni") + FileTree.files(below: "/run"))
-                .filter { !$0.hasPrefix("/run/netns/") }
+                // host-local's index can be made anew from the reservations and is not compared.
+                .filter { !$0.hasPrefix("/run/netns/") && !$0.contains("/.swiftlet/") }
                 .map { ($0, (try? Files.read($0)).map { String(decoding: $0, as: UTF8.self) } ?? "unreadable") }
         }
         for (path, contents) in files { world.facts["file\(path)"] = contents }
