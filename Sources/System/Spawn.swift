@@ -37,7 +37,9 @@ public enum Spawn {
         var exchange = Exchange(input: input, limit: limit)
         var failure: Errno?
         do {
+            let mask = PipeSignalMask()
             try exchange.run(writer: writer, output: outputReader, error: errorReader)
+            _ = consume mask
         } catch {
             failure = error
             _ = kill(pid, SIGKILL)
@@ -62,12 +64,16 @@ public enum Spawn {
         var attributes = posix_spawnattr_t()
         unsafe posix_spawnattr_init(&attributes)
         defer { unsafe posix_spawnattr_destroy(&attributes) }
-        // We ignore SIGPIPE; the child must start with the default.
+        // Whether or not we ignore SIGPIPE, the child must start with the default.
         var defaults = sigset_t()
         unsafe sigemptyset(&defaults)
         unsafe sigaddset(&defaults, SIGPIPE)
         unsafe posix_spawnattr_setsigdefault(&attributes, &defaults)
-        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+        // A thread of a pool may hold signals back; the child would inherit that.
+        var mask = sigset_t()
+        unsafe sigemptyset(&mask)
+        unsafe posix_spawnattr_setsigmask(&attributes, &mask)
+        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
         let argv = CStringArray(arguments)
         let envp = CStringArray(environment.variables.map { "\($0.name)=\($0.value)" })
         var pid: pid_t = 0
@@ -94,6 +100,31 @@ private struct Pipe: ~Copyable {
 
     consuming func intoReader() -> OwnedFD { reader }
     consuming func intoWriter() -> OwnedFD { writer }
+}
+
+/// Keeps a child that closes its input early from ending us: SIGPIPE is held back in this thread as long as this lives,
+/// and thrown away at the end.
+private struct PipeSignalMask: ~Copyable {
+    private let old: sigset_t
+
+    init() {
+        var pipe = Self.pipe, old = sigset_t()
+        unsafe pthread_sigmask(SIG_BLOCK, &pipe, &old)
+        self.old = old
+    }
+
+    deinit {
+        var pipe = Self.pipe, old = old, now = timespec()
+        while unsafe sigtimedwait(&pipe, nil, &now) < 0, Errno.current == .interrupted {}
+        unsafe pthread_sigmask(SIG_SETMASK, &old, nil)
+    }
+
+    private static var pipe: sigset_t {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGPIPE)
+        return set
+    }
 }
 
 /// The conversation with a child: feeds its input and drains its outputs without ever blocking on one of them.
