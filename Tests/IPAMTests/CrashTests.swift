@@ -1,4 +1,5 @@
 import NetworkTypes
+import Synchronization
 import System
 import Testing
 
@@ -55,6 +56,32 @@ struct CrashTests {
         #expect(next.count == 2)
         let expected = held + 2
         #expect(try scratch.reservations().count == expected)
+    }
+
+    @Test(
+        "somebody who writes without the lock is noticed; what was reserved already is taken back", arguments: [1, 9])
+    func unlocked(intrusions: Int) throws {
+        let scratch = try Scratch()
+        let parsed = try configuration(ipam)
+        let count = Mutex(0)
+        let host = HostLocal(network: "net", dataDirectory: scratch.path) { [path = scratch.path] step in
+            // Between the reservation of the first set and that of the second.
+            guard step == .reserved else { return }
+            let turn = count.withLock { (turn: inout Int) -> Int in
+                turn += 1
+                return turn
+            }
+            if turn > intrusions { return }
+            _ = try? AtomicFile.create("\(path)/net/2001:db8::\(turn + 1)", with: Array("intruder\r\neth0".utf8))
+        }
+        if intrusions == 1 {
+            #expect(try host.allocate(parsed, for: owner("a")).texts == ["10.0.0.3/24", "2001:db8::3/64"])
+        } else {
+            #expect(throws: IPAMError.self) { try host.allocate(parsed, for: owner("a")) }
+        }
+        let mine = try scratch.reservations().filter { $0.value == "a\r\neth0" }
+        #expect(mine.keys.sorted() == (intrusions == 1 ? ["10.0.0.3", "2001:db8::3"] : []))
+        #expect(try scratch.reservations()["2001:db8::2"] == "intruder\r\neth0")
     }
 
     @Test("threads at once never get an address twice")
