@@ -34,7 +34,7 @@ may_import() {
     Sources/JSON/*) say 'CJansson' ;;
     Sources/CNI/*) say 'JSON NetworkTypes System' ;;
     Sources/Netlink/Wire/* | Sources/Netlink/Session/*) say 'CLibMNL CLinux NetworkTypes System' ;;
-    Sources/Netlink/*) say 'NetworkTypes System' ;;
+    Sources/Netlink/*) say 'CLinux NetworkTypes System' ;;
     Sources/Netfilter/*) say 'CLibMNL CLibNFTNL CLinux Netlink NetworkTypes System' ;;
     Sources/IPAM/*) say 'JSON NetworkTypes System' ;;
     Sources/PluginKit/*) say 'CNI IPAM JSON Netfilter Netlink NetworkTypes System' ;;
