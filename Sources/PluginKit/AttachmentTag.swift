@@ -19,6 +19,11 @@ public struct AttachmentTag: Hashable, Sendable {
         digest = SHA512.digest("\(attachment.network)/\(attachment.containerID)/\(attachment.interfaceName)".utf8)
     }
 
+    /// The tag of an attachment that GC is told to keep.
+    public init(network: String, _ entry: ValidAttachments.Entry) {
+        self.init(Attachment(network: network, containerID: entry.containerID, interfaceName: entry.interfaceName))
+    }
+
     /// What the host veth names of all attachments of a network begin with, eight characters.
     public static func linkNamePrefix(network: String) -> String {
         "veth" + base32(SHA512.digest(network.utf8), characters: 4)

@@ -1,14 +1,12 @@
 public import CNI
 internal import Netlink
-internal import NetworkTypes
 public import PluginKit
-internal import System
 
 /// The `bridge` plugin: a veth pair between the container and a bridge on the host.
 public struct BridgeCommands: PluginCommands {
     /// The name the executable goes by.
     public let name = "bridge"
-    let system: any HostSystem
+    private let system: any HostSystem
 
     /// The plugin on a host.
     public init(system: any HostSystem) {
@@ -17,155 +15,65 @@ public struct BridgeCommands: PluginCommands {
 
     /// Makes the attachment (CNI specification, ADD).
     public func add(_ request: Request) throws -> CNIResult {
-        let configuration = try BridgeConfiguration(request)
-        let container = try system.container(at: request.invocation.netns)
-        let host = try system.hostStack()
-        try removeLeftover(request, host, container)
-        return try withTransaction { transaction in
-            var allocation = CNIResult()
-            if configuration.hasIPAM {
-                allocation = try system.allocateAddresses(request)
-                transaction.push("the address allocation") { try system.releaseAddresses(request) }
-            }
-            let lock = try system.lock("bridge-\(configuration.bridge)", .shared)
-            let builder = PlanBuilder(
-                configuration: configuration, request: request, container: container, allocation: allocation)
-            let executor = StepExecutor(host: host, container: container.stack)
-            var plan = try builder.plan(host)
-            if !plan.shared.isEmpty {
-                try lock.change(to: .exclusive)
-                plan = try builder.plan(host)
-                try prepareShared(plan, executor, builder.tag, lock, &transaction)
-                _ = lock.tryChange(to: .shared)
-            }
-            for step in plan.own + plan.forwarding {
-                if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
-            }
-            let result = try complete(plan.result, request.configuration.version, host, container.stack)
-            // A result the asked version cannot express must fail while everything can still be taken back.
-            _ = try result.document(request.configuration.version)
-            return result
-        }
+        try attachment(BridgeSettings(request), request).add(
+            version: request.configuration.version, allocate: { try system.allocateAddresses(request) },
+            release: { try system.releaseAddresses(request) })
     }
 
-    /// Applies the steps on the shared bridge. They are taken back only while nobody else relies on them: with the lock
-    /// to ourselves, and no other port on the bridge.
-    private func prepareShared(
-        _ plan: BridgePlan, _ executor: StepExecutor, _ tag: AttachmentTag, _ lock: any HeldLock,
-        _ transaction: inout Transaction
-    ) throws {
-        let host = try executor.stack(.host)
-        let bridge = plan.result.interfaces.first?.name ?? ""
-        let made = Set(plan.shared.compactMap { if case .createLink(let spec, _) = $0 { spec.name } else { nil } })
-        var undos: [StepExecutor.Undo] = []
-        func takeBack() throws {
-            guard lock.tryChange(to: .exclusive), let link = try host.link(named: bridge) else { return }
-            let others = try host.links().contains { port in
-                port.master == link.index && !tag.owns(alias: port.alias) && !made.contains(port.name)
-                    && (AttachmentTag.network(ofAlias: port.alias) == tag.attachment.network
-                        || AttachmentTag.network(ofAlias: port.alias) == nil)
-            }
-            if others { return }
-            for undo in undos.reversed() { try undo() }
+    /// Removes the attachment (CNI specification, DEL). Everything is tried; the address is released last.
+    public func delete(_ request: Request) throws {
+        var errors = ErrorCollector()
+        // A result that cannot be read tells nothing; the rest of DEL does not need it.
+        let previous = (try? request.configuration.previousResult()) ?? nil
+        BridgeRemoval(system: system).removeLinks(
+            AttachmentTag(request.attachment), sandbox: request.invocation.netns,
+            interfaceName: request.attachment.interfaceName, previous: previous, errors: &errors)
+        if !request.configuration.ipamType.isEmpty {
+            errors.attempt { try system.releaseAddresses(request) }
         }
-        do {
-            for step in plan.shared {
-                if let undo = try executor.apply(step) { undos.append(undo) }
-            }
-        } catch {
-            try? takeBack()
-            throw error
-        }
-        transaction.push("the bridge's preparation", undo: takeBack)
+        try errors.throwIfAny()
     }
 
-    /// A host end of this very attachment without a container end is what a killed ADD, or a dying namespace of the same
-    /// container, left behind; it is in nobody's use.
-    private func removeLeftover(_ request: Request, _ host: any NetworkStack, _ container: Container) throws {
-        let tag = AttachmentTag(request.attachment)
-        let name = request.attachment.interfaceName
-        if try container.stack.link(named: name) != nil {
+    /// Compares the attachment with the kernel (CNI specification, CHECK). Nothing is printed on success.
+    public func check(_ request: Request) throws {
+        let settings = try BridgeSettings(request)
+        if settings.hasIPAM { try system.checkAddresses(request) }
+        guard let previous = try request.configuration.previousResult() else {
+            throw CNIError(CNIError.Code.invalidConfiguration, "Required prevResult missing")
+        }
+        try attachment(settings, request).check(previous)
+    }
+
+    /// Removes everything of the network that is not in the list of valid attachments (CNI specification, GC).
+    ///
+    /// Without any list only half-made links go: a runtime that says nothing about its attachments must not lose them.
+    public func collectGarbage(_ request: Request) throws {
+        var errors = ErrorCollector()
+        let valid = try request.configuration.validAttachments().known
+        let network = request.configuration.name
+        BridgeRemoval(system: system).removeGarbage(
+            network: network, valid: valid?.map { AttachmentTag(network: network, $0) }, errors: &errors)
+        if !request.configuration.ipamType.isEmpty { errors.attempt { try system.collectAddresses(request) } }
+        try errors.throwIfAny()
+    }
+
+    /// Says whether an ADD could be served now (CNI specification, STATUS).
+    public func status(_ request: Request) throws {
+        let settings = try BridgeSettings(request)
+        if let link = try system.hostStack().link(named: settings.bridge), link.kind != "bridge" {
             throw CNIError(
-                CNIError.Code.foreignObject,
-                "container veth name (\"\(name)\") peer provided (\"\(tag.linkName)\") already exists",
-                details: "delete the attachment with DEL before adding it again")
-        }
-        guard let leftover = try host.link(named: tag.linkName) else { return }
-        guard leftover.kind == "veth", leftover.alias == nil || tag.owns(alias: leftover.alias) else {
-            throw CNIError(
-                CNIError.Code.foreignObject, "interface \(tag.linkName) is in the way and is not this attachment's",
-                details: "its alias is \"\(leftover.alias ?? "")\"; remove it with: ip link delete \(tag.linkName)")
-        }
-        try host.removeLink(index: leftover.index)
-    }
-
-    /// Fills in what only the kernel knows: the MTUs, and the MAC of a bridge somebody else made.
-    private func complete(
-        _ result: CNIResult, _ version: SpecVersion, _ host: any NetworkStack, _ container: any NetworkStack
-    ) throws -> CNIResult {
-        var result = result
-        for index in result.interfaces.indices {
-            let stack = result.interfaces[index].sandbox == nil ? host : container
-            guard let link = try stack.link(named: result.interfaces[index].name) else { continue }
-            // Results have had an MTU since 1.1.0.
-            if version >= .v1_1_0 { result.interfaces[index].mtu = Int(link.mtu) }
-            result.interfaces[index].mac = link.mac?.description
-        }
-        return result
-    }
-}
-
-/// Makes plans for one attachment, as often as the bridge has to be looked at.
-struct PlanBuilder {
-    let configuration: BridgeConfiguration
-    let tag: AttachmentTag
-    private var input: BridgePlan.Input
-
-    init(configuration: BridgeConfiguration, request: Request, container: Container, allocation: CNIResult) {
-        self.configuration = configuration
-        tag = AttachmentTag(request.attachment)
-        var random = KernelRandom()
-        input = BridgePlan.Input(
-            configuration: configuration, tag: tag, sandbox: request.invocation.netns,
-            namespace: container.descriptor, allocation: allocation,
-            bridgeMAC: MACAddress(locallyAdministered: random.next()),
-            vlanPortName: "veth" + SHA512.hex("\(configuration.gatewayLink) port", length: 8))
-    }
-
-    /// Looks at the bridge and makes the plan.
-    func plan(_ host: any NetworkStack) throws -> BridgePlan {
-        var observed = BridgeObservation()
-        observed.bridge = try host.link(named: configuration.bridge)
-        if configuration.isGateway {
-            observed.gatewayLink =
-                configuration.vlan == nil ? observed.bridge : try host.link(named: configuration.gatewayLink)
-            if let link = observed.gatewayLink {
-                observed.gatewayAddresses = try host.addresses(link: link.index).map(\.prefix)
-            }
-        }
-        do {
-            return try BridgePlan.make(input, observed)
-        } catch {
-            throw error.cniError
-        }
-    }
-}
-
-extension BridgePlan.Refusal {
-    /// The refusal as a CNI error, in the words clients know from the reference plugin.
-    var cniError: CNIError {
-        switch self {
-        case .notBridge(let name):
-            CNIError(
-                CNIError.Code.foreignObject, "\"\(name)\" already exists but is not a bridge",
+                CNIError.Code.notAvailable, "\"\(settings.bridge)\" already exists but is not a bridge",
                 details: "choose another name with the key \"bridge\"")
-        case .addressConflict(let link, let wanted, let found):
-            CNIError(
-                CNIError.Code.foreignObject,
-                "failed to set bridge addr: \"\(link)\" already has an IP address different from \(wanted)",
-                details: "it has \(found); use another bridge, or set forceAddress to replace the address")
-        case .noAddresses:
-            CNIError(CNIError.Code.delegate, "IPAM plugin returned missing IP config")
         }
+        if settings.usesVLANs, try !system.filtersVLANs() {
+            throw CNIError(CNIError.Code.notAvailable, StepError.noVLANFiltering(bridge: settings.bridge).description)
+        }
+        if settings.hasIPAM { try system.addressStatus(request) }
+    }
+
+    private func attachment(_ settings: BridgeSettings, _ request: Request) -> BridgeAttachment {
+        BridgeAttachment(
+            system: system, settings: settings, tag: AttachmentTag(request.attachment),
+            sandbox: request.invocation.netns, interfaceName: request.attachment.interfaceName)
     }
 }

@@ -3,58 +3,14 @@ internal import JSON
 internal import NetworkTypes
 internal import PluginKit
 
-/// The `bridge` plugin's configuration, decoded and checked whole.
-struct BridgeConfiguration: Equatable, Sendable {
-    /// `bridge`: the bridge's name; derived from the network's name when not given.
-    var bridge: String
-    /// `isGateway` or `isDefaultGateway`: the bridge carries the gateway's addresses and the host forwards.
-    var isGateway = false
-    /// `isDefaultGateway`: the container's default routes go by the bridge.
-    var isDefaultGateway = false
-    /// `forceAddress`: a conflicting address of the bridge is replaced instead of being an error.
-    var forcesAddress = false
-    /// `hairpinMode`.
-    var hairpin = false
-    /// `promiscMode`.
-    var promiscuous = false
-    /// `mtu` in bytes, 68...65535; nil is the kernel's default.
-    var mtu: UInt32?
-    /// `vlan`, 1...4094: the port's native VLAN; nil for none.
-    var vlan: UInt16?
-    /// `vlanTrunk`: tagged VLANs of the port, sorted.
-    var trunk: [UInt16] = []
-    /// `preserveDefaultVlan`: the port keeps the VLANs the bridge gave it.
-    var preservesDefaultVLAN = false
-    /// `enabledad`.
-    var detectsDuplicates = false
-    /// `disableContainerInterface`: the container's end stays down.
-    var disablesContainerInterface = false
-    /// `portIsolation`, or `icc: false`: no traffic between isolated ports.
-    var isIsolated = false
-    /// `internal`: the network has no way out, no default route is made.
-    var isInternal = false
-    /// The container's MAC asked for; nil for the attachment's own.
-    var mac: MACAddress?
-    /// `dns`; replaces the delegate's when any field is given.
-    var dns: CNIResult.DNS?
-    /// Whether `ipam.type` names a delegate.
-    var hasIPAM = false
-
-    /// Whether the bridge has to filter VLANs.
-    var usesVLANs: Bool { vlan != nil || !trunk.isEmpty }
-
-    /// The name of the link that carries the gateway's addresses: the bridge, or with a VLAN a link of its own.
-    var gatewayLink: String { vlan.map { "\(bridge).\($0)" } ?? bridge }
-}
-
-extension BridgeConfiguration {
-    /// Decodes the request's configuration.
+extension BridgeSettings {
+    /// Decodes and checks the plugin's whole configuration.
     ///
     /// - Throws: ``DecodingError`` with the JSON path; ``CNIError`` for a malformed `CNI_ARGS`.
     init(_ request: Request) throws {
         let configuration = request.configuration
         let root = configuration.root
-        bridge = try Self.bridgeName(configuration)
+        self.init(bridge: try Self.bridgeName(configuration))
         isDefaultGateway = try root.member("isDefaultGateway").bool() ?? false
         isGateway = try root.member("isGateway").bool() ?? false || isDefaultGateway
         forcesAddress = try root.member("forceAddress").bool() ?? false

@@ -1,36 +1,30 @@
 public import CNI
-internal import JSON
 internal import Netlink
 internal import NetworkTypes
-internal import PluginKit
-internal import System
 
-extension BridgeCommands {
-    /// Compares everything ADD set with the kernel (CNI specification, CHECK). Nothing is printed on success.
-    public func check(_ request: Request) throws {
-        let configuration = try BridgeConfiguration(request)
-        if configuration.hasIPAM { try system.checkAddresses(request) }
-        guard let previous = try request.configuration.previousResult() else {
-            throw CNIError(CNIError.Code.invalidConfiguration, "Required prevResult missing")
-        }
+extension BridgeAttachment {
+    /// Compares everything ADD set with the kernel.
+    ///
+    /// - Throws: ``CNIError`` that says what differs.
+    public func check(_ previous: CNIResult) throws {
         let host = try system.hostStack()
-        let container = try system.container(at: request.invocation.netns).stack
-        let bridge = try checkBridge(configuration, previous, host)
-        let entry = try containerEntry(previous, request)
-        let inside = try checkContainerLink(configuration, entry, container)
-        try checkHostLink(configuration, previous, bridge, inside, host)
-        if configuration.isGateway { try checkGateway(configuration, previous, host) }
-        if configuration.hasIPAM { try checkLayer3(entry.index, previous, inside, container) }
+        let container = try system.container(at: sandbox).stack
+        let bridge = try checkBridge(previous, host)
+        let entry = try containerEntry(previous)
+        let inside = try checkContainerLink(entry.interface, container)
+        try checkHostLink(previous, bridge, inside, host)
+        if settings.isGateway { try checkGateway(previous, host) }
+        if settings.hasIPAM { try checkLayer3(entry.index, previous, inside, container) }
     }
 
     private func failure(_ message: String) -> CNIError {
         CNIError(CNIError.Code.internal, message)
     }
 
-    private func checkBridge(_ configuration: BridgeConfiguration, _ previous: CNIResult, _ host: any NetworkStack)
+    private func checkBridge(_ previous: CNIResult, _ host: any NetworkStack)
         throws -> Link
     {
-        let name = configuration.bridge
+        let name = settings.bridge
         guard let bridge = try host.link(named: name) else { throw failure("bridge \(name) not found") }
         guard bridge.kind == "bridge" else { throw failure("\"\(name)\" already exists but is not a bridge") }
         guard bridge.isUp else { throw failure("bridge \(name) is down") }
@@ -40,23 +34,23 @@ extension BridgeCommands {
             throw failure("bridge \(name) has MAC \(text(bridge.mac)), prevResult says \(mac)")
         }
         // Another network on the same bridge may want it promiscuous; only what we asked for is checked.
-        if configuration.promiscuous, !bridge.isPromiscuous { throw failure("bridge \(name) is not promiscuous") }
-        if configuration.usesVLANs, bridge.bridge?.vlanFiltering != true {
+        if settings.promiscuous, !bridge.isPromiscuous { throw failure("bridge \(name) is not promiscuous") }
+        if settings.usesVLANs, bridge.bridge?.vlanFiltering != true {
             throw failure("bridge \(name) does not filter VLANs")
         }
         return bridge
     }
 
-    private func containerEntry(_ previous: CNIResult, _ request: Request) throws
+    private func containerEntry(_ previous: CNIResult) throws
         -> (index: Int, interface: CNIResult.Interface)
     {
-        let name = request.attachment.interfaceName
+        let name = interfaceName
         for (index, interface) in previous.interfaces.enumerated()
         where interface.name == name && !(interface.sandbox ?? "").isEmpty {
-            guard interface.sandbox == request.invocation.netns else {
+            guard interface.sandbox == sandbox else {
                 throw failure(
                     "Sandbox in prevResult \(interface.sandbox ?? "") doesn't match configured netns: "
-                        + request.invocation.netns)
+                        + sandbox)
             }
             return (index, interface)
         }
@@ -64,42 +58,41 @@ extension BridgeCommands {
     }
 
     private func checkContainerLink(
-        _ configuration: BridgeConfiguration, _ entry: (index: Int, interface: CNIResult.Interface),
-        _ container: any NetworkStack
+        _ expected: CNIResult.Interface, _ container: any NetworkStack
     ) throws -> Link {
-        let name = entry.interface.name
+        let name = expected.name
         guard let link = try container.link(named: name) else {
             throw failure("container interface \(name) not found")
         }
         guard link.kind == "veth" else { throw failure("container interface \(name) is not a veth") }
-        if let mac = entry.interface.mac, MACAddress(mac) != link.mac {
+        if let mac = expected.mac, MACAddress(mac) != link.mac {
             throw failure("container interface \(name) has MAC \(text(link.mac)), prevResult says \(mac)")
         }
-        if let mtu = entry.interface.mtu, mtu != Int(link.mtu) {
+        if let mtu = expected.mtu, mtu != Int(link.mtu) {
             throw failure("container interface \(name) has MTU \(link.mtu), prevResult says \(mtu)")
         }
-        if !configuration.disablesContainerInterface, !link.isUp {
+        if !settings.disablesContainerInterface, !link.isUp {
             throw failure("container interface \(name) is down")
         }
         return link
     }
 
     private func checkHostLink(
-        _ configuration: BridgeConfiguration, _ previous: CNIResult, _ bridge: Link, _ inside: Link,
+        _ previous: CNIResult, _ bridge: Link, _ inside: Link,
         _ host: any NetworkStack
     ) throws {
         for interface in previous.interfaces where (interface.sandbox ?? "").isEmpty && interface.name != bridge.name {
             guard let link = try host.link(named: interface.name), link.kind == "veth", link.index == inside.peer,
                 link.peer == inside.index
             else { continue }
-            try check(link, interface, configuration, bridge, host)
+            try check(link, interface, bridge, host)
             return
         }
         throw failure("CNI veth created for bridge \(bridge.name) was not found")
     }
 
     private func check(
-        _ link: Link, _ interface: CNIResult.Interface, _ configuration: BridgeConfiguration, _ bridge: Link,
+        _ link: Link, _ interface: CNIResult.Interface, _ bridge: Link,
         _ host: any NetworkStack
     ) throws {
         let name = link.name
@@ -108,31 +101,31 @@ extension BridgeCommands {
         if let mac = interface.mac, MACAddress(mac) != link.mac {
             throw failure("\(name) has MAC \(text(link.mac)), prevResult says \(mac)")
         }
-        if let mtu = configuration.mtu, mtu != link.mtu {
+        if let mtu = settings.mtu, mtu != link.mtu {
             throw failure("\(name) has MTU \(link.mtu), the configuration says \(mtu)")
         }
         if let port = link.port {
-            guard port.hairpin == configuration.hairpin else {
-                throw failure("\(name): hairpin mode is \(onOff(port.hairpin)), not \(onOff(configuration.hairpin))")
+            guard port.hairpin == settings.hairpin else {
+                throw failure("\(name): hairpin mode is \(onOff(port.hairpin)), not \(onOff(settings.hairpin))")
             }
-            guard port.isolated == configuration.isIsolated else {
+            guard port.isolated == settings.isIsolated else {
                 throw failure(
-                    "\(name): port isolation is \(onOff(port.isolated)), not \(onOff(configuration.isIsolated))")
+                    "\(name): port isolation is \(onOff(port.isolated)), not \(onOff(settings.isIsolated))")
             }
         }
-        guard configuration.usesVLANs else { return }
+        guard settings.usesVLANs else { return }
         let present = Set(try host.vlans(port: link.index).map(\.identifier))
-        let wanted = Set(configuration.trunk + [configuration.vlan ?? 1])
+        let wanted = Set(settings.trunk + [settings.vlan ?? 1])
         guard wanted.isSubset(of: present) else {
             let missing = wanted.subtracting(present).sorted().map(String.init).joined(separator: ", ")
             throw failure("\(name) is not in VLAN \(missing)")
         }
     }
 
-    private func checkGateway(_ configuration: BridgeConfiguration, _ previous: CNIResult, _ host: any NetworkStack)
+    private func checkGateway(_ previous: CNIResult, _ host: any NetworkStack)
         throws
     {
-        let name = configuration.gatewayLink
+        let name = settings.gatewayLink
         guard let link = try host.link(named: name) else { throw failure("gateway interface \(name) not found") }
         let present = Set(try host.addresses(link: link.index).map(\.prefix))
         for address in previous.addresses {
@@ -140,7 +133,7 @@ extension BridgeCommands {
                 continue
             }
             guard present.contains(prefix) else { throw failure("gateway address \(prefix) is not on \(name)") }
-            if configuration.isInternal { continue }
+            if settings.isInternal { continue }
             let key = gateway.family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"
             guard try host.parameter(key) != "0" else { throw failure("\(key) is 0: the host does not forward") }
         }

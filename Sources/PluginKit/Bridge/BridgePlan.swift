@@ -1,7 +1,6 @@
 internal import CNI
 internal import Netlink
 internal import NetworkTypes
-internal import PluginKit
 
 /// What the kernel looked like when the plan was made.
 struct BridgeObservation: Equatable {
@@ -26,10 +25,12 @@ struct BridgePlan: Equatable {
 
     /// What a plan is made from.
     struct Input {
-        /// The attachment's configuration.
-        var configuration: BridgeConfiguration
+        /// The attachment's settings.
+        var settings: BridgeSettings
         /// The attachment's tag.
         var tag: AttachmentTag
+        /// The interface's name in the container.
+        var interfaceName: String
         /// `CNI_NETNS`, as given.
         var sandbox: String
         /// A descriptor of the container's namespace.
@@ -56,41 +57,41 @@ struct BridgePlan: Equatable {
 
     /// Works the steps out. Pure: the same input and observation give the same plan.
     static func make(_ input: Input, _ observed: BridgeObservation) throws(Refusal) -> BridgePlan {
-        let configuration = input.configuration
-        if configuration.hasIPAM, input.allocation.addresses.isEmpty { throw .noAddresses }
+        let settings = input.settings
+        if settings.hasIPAM, input.allocation.addresses.isEmpty { throw .noAddresses }
         var plan = BridgePlan()
-        var layer3 = Layer3(configuration, input.allocation)
+        var layer3 = Layer3(settings, input.allocation)
         layer3.resolve()
         try plan.prepareBridge(input, observed)
-        if configuration.isGateway { try plan.prepareGateway(input, observed, layer3.gatewayPrefixes) }
+        if settings.isGateway { try plan.prepareGateway(input, observed, layer3.gatewayPrefixes) }
         plan.connect(input)
-        if configuration.hasIPAM {
+        if settings.hasIPAM {
             let interface = ContainerInterface(
-                name: input.tag.attachment.interfaceName, addresses: layer3.addresses, routes: layer3.routes,
-                detectsDuplicates: configuration.detectsDuplicates)
+                name: input.interfaceName, addresses: layer3.addresses, routes: layer3.routes,
+                detectsDuplicates: settings.detectsDuplicates)
             plan.own += interface.steps
-        } else if !configuration.disablesContainerInterface {
+        } else if !settings.disablesContainerInterface {
             plan.own.append(
-                .changeLink(input.tag.attachment.interfaceName, LinkChange { $0.isUp = true }, .container))
+                .changeLink(input.interfaceName, LinkChange { $0.isUp = true }, .container))
         }
-        if !configuration.disablesContainerInterface {
+        if !settings.disablesContainerInterface {
             plan.own.append(.awaitForwarding(port: input.tag.linkName))
         }
-        if configuration.isGateway, !configuration.isInternal { plan.enableForwarding(layer3.gatewayPrefixes) }
+        if settings.isGateway, !settings.isInternal { plan.enableForwarding(layer3.gatewayPrefixes) }
         plan.describe(input, observed, layer3)
         return plan
     }
 
     private mutating func prepareBridge(_ input: Input, _ observed: BridgeObservation) throws(Refusal) {
-        let configuration = input.configuration
-        let name = configuration.bridge
+        let settings = input.settings
+        let name = settings.bridge
         guard let bridge = observed.bridge else {
             shared.append(
                 .createLink(
                     LinkSpec(
-                        name: name, kind: .bridge(BridgeState(vlanFiltering: configuration.usesVLANs)),
-                        mac: input.bridgeMAC, mtu: configuration.mtu), .host))
-            if configuration.usesVLANs { shared.append(.requireVLANFiltering(bridge: name)) }
+                        name: name, kind: .bridge(BridgeState(vlanFiltering: settings.usesVLANs)),
+                        mac: input.bridgeMAC, mtu: settings.mtu), .host))
+            if settings.usesVLANs { shared.append(.requireVLANFiltering(bridge: name)) }
             shared.append(
                 .setParameters([.init("net/ipv6/conf/\(name)/accept_ra", "0")], .host, isOptional: true))
             shared.append(
@@ -98,15 +99,15 @@ struct BridgePlan: Equatable {
                     name,
                     LinkChange {
                         $0.isUp = true
-                        if configuration.promiscuous { $0.isPromiscuous = true }
+                        if settings.promiscuous { $0.isPromiscuous = true }
                     }, .host))
             return
         }
         guard bridge.kind == "bridge" else { throw .notBridge(name) }
         let change = LinkChange {
             if !bridge.isUp { $0.isUp = true }
-            if configuration.promiscuous, !bridge.isPromiscuous { $0.isPromiscuous = true }
-            if configuration.usesVLANs, bridge.bridge?.vlanFiltering != true { $0.vlanFiltering = true }
+            if settings.promiscuous, !bridge.isPromiscuous { $0.isPromiscuous = true }
+            if settings.usesVLANs, bridge.bridge?.vlanFiltering != true { $0.vlanFiltering = true }
         }
         if change != LinkChange() { shared.append(.changeLink(name, change, .host)) }
         if change.vlanFiltering != nil { shared.append(.requireVLANFiltering(bridge: name)) }
@@ -115,13 +116,13 @@ struct BridgePlan: Equatable {
     private mutating func prepareGateway(_ input: Input, _ observed: BridgeObservation, _ wanted: [IPPrefix])
         throws(Refusal)
     {
-        let configuration = input.configuration
-        let link = configuration.gatewayLink
-        if let vlan = configuration.vlan, observed.gatewayLink == nil {
+        let settings = input.settings
+        let link = settings.gatewayLink
+        if let vlan = settings.vlan, observed.gatewayLink == nil {
             let port = input.vlanPortName
             shared.append(.createLink(LinkSpec(name: port, kind: .veth(peer: .init(name: link))), .host))
-            shared.append(.changeLink(port, LinkChange { $0.isUp = true }, master: configuration.bridge, .host))
-            if !configuration.preservesDefaultVLAN { shared.append(.removeDefaultVLANs(port: port)) }
+            shared.append(.changeLink(port, LinkChange { $0.isUp = true }, master: settings.bridge, .host))
+            if !settings.preservesDefaultVLAN { shared.append(.removeDefaultVLANs(port: port)) }
             shared.append(.addVLAN(PortVLAN(identifier: vlan, isNative: true, isUntagged: true), port: port))
             shared.append(.changeLink(link, LinkChange { $0.isUp = true }, .host))
         }
@@ -134,7 +135,7 @@ struct BridgePlan: Equatable {
                     && (prefix.family == .ipv4 || found.overlaps(prefix))
             }
             for found in conflicts {
-                guard configuration.forcesAddress else {
+                guard settings.forcesAddress else {
                     throw .addressConflict(link: link, wanted: prefix, found: found)
                 }
                 shared.append(.removeAddress(found, link: link, .host))
@@ -144,21 +145,21 @@ struct BridgePlan: Equatable {
             shared.append(.addAddress(prefix, link: link, .host, skipsDetection: prefix.family == .ipv6))
             changed = true
         }
-        if changed, configuration.vlan == nil, let mac = observed.bridge?.mac {
+        if changed, settings.vlan == nil, let mac = observed.bridge?.mac {
             // An address set by hand is kept: the bridge no longer takes its lowest port's.
             shared.append(.changeLink(link, LinkChange { $0.mac = mac }, .host))
         }
     }
 
     private mutating func connect(_ input: Input) {
-        let configuration = input.configuration
+        let settings = input.settings
         let port = input.tag.linkName
         let peer = LinkSpec.VethPeer(
-            name: input.tag.attachment.interfaceName, mac: configuration.mac ?? input.tag.containerMAC,
-            mtu: configuration.mtu, namespace: input.namespace)
+            name: input.interfaceName, mac: settings.mac ?? input.tag.containerMAC,
+            mtu: settings.mtu, namespace: input.namespace)
         own.append(
             .createLink(
-                LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: configuration.mtu), .host))
+                LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: settings.mtu), .host))
         own.append(.setParameters([.init("net/ipv6/conf/\(port)/accept_ra", "0")], .host, isOptional: true))
         own.append(
             .changeLink(
@@ -166,13 +167,13 @@ struct BridgePlan: Equatable {
                 LinkChange {
                     $0.alias = input.tag.alias
                     $0.isUp = true
-                }, master: configuration.bridge, .host))
+                }, master: settings.bridge, .host))
         own.append(
-            .changePort(port, BridgePortChange(hairpin: configuration.hairpin, isolated: configuration.isIsolated)))
-        guard configuration.usesVLANs else { return }
-        if !configuration.preservesDefaultVLAN { own.append(.removeDefaultVLANs(port: port)) }
-        let native = configuration.vlan ?? 1
-        for vlan in configuration.trunk where vlan != native {
+            .changePort(port, BridgePortChange(hairpin: settings.hairpin, isolated: settings.isIsolated)))
+        guard settings.usesVLANs else { return }
+        if !settings.preservesDefaultVLAN { own.append(.removeDefaultVLANs(port: port)) }
+        let native = settings.vlan ?? 1
+        for vlan in settings.trunk where vlan != native {
             own.append(.addVLAN(PortVLAN(identifier: vlan), port: port))
         }
         own.append(.addVLAN(PortVLAN(identifier: native, isNative: true, isUntagged: true), port: port))
@@ -188,32 +189,32 @@ struct BridgePlan: Equatable {
     }
 
     private mutating func describe(_ input: Input, _ observed: BridgeObservation, _ layer3: Layer3) {
-        let configuration = input.configuration
+        let settings = input.settings
         result.interfaces = [
-            .init(name: configuration.bridge, mac: (observed.bridge?.mac ?? input.bridgeMAC).description),
+            .init(name: settings.bridge, mac: (observed.bridge?.mac ?? input.bridgeMAC).description),
             .init(name: input.tag.linkName, mac: input.tag.hostMAC.description),
             .init(
-                name: input.tag.attachment.interfaceName,
-                mac: (configuration.mac ?? input.tag.containerMAC).description, sandbox: input.sandbox),
+                name: input.interfaceName,
+                mac: (settings.mac ?? input.tag.containerMAC).description, sandbox: input.sandbox),
         ]
-        if configuration.vlan != nil, configuration.isGateway {
+        if settings.vlan != nil, settings.isGateway {
             result.interfaces.append(
-                .init(name: configuration.gatewayLink, mac: observed.gatewayLink?.mac?.description))
+                .init(name: settings.gatewayLink, mac: observed.gatewayLink?.mac?.description))
         }
         result.addresses = layer3.addresses
         result.routes = layer3.routes
-        result.dns = configuration.dns ?? input.allocation.dns
+        result.dns = settings.dns ?? input.allocation.dns
     }
 }
 
 /// The addresses, gateways and routes a container gets: what the delegate allocated, completed by the gateway keys.
 struct Layer3: Equatable {
-    private let configuration: BridgeConfiguration
+    private let settings: BridgeSettings
     private(set) var addresses: [CNIResult.Address]
     private(set) var routes: [CNIResult.Route]
 
-    init(_ configuration: BridgeConfiguration, _ allocation: CNIResult) {
-        self.configuration = configuration
+    init(_ settings: BridgeSettings, _ allocation: CNIResult) {
+        self.settings = settings
         addresses = allocation.addresses
         routes = allocation.routes
     }
@@ -235,12 +236,12 @@ struct Layer3: Equatable {
         for index in addresses.indices {
             // The container's interface is the third of the result.
             addresses[index].interface = 2
-            if addresses[index].gateway == nil, configuration.isGateway {
+            if addresses[index].gateway == nil, settings.isGateway {
                 addresses[index].gateway = addresses[index].address.first.next
             }
         }
-        if configuration.isInternal { routes.removeAll { $0.destination.length == 0 } }
-        guard configuration.isDefaultGateway else { return }
+        if settings.isInternal { routes.removeAll { $0.destination.length == 0 } }
+        guard settings.isDefaultGateway else { return }
         for address in addresses {
             let family = address.address.family
             // A default route without a gateway will go by this one anyway.

@@ -1,0 +1,185 @@
+public import CNI
+internal import Netlink
+internal import NetworkTypes
+internal import System
+
+/// One container's connection to a bridge: made, compared and removed for every plugin that has one.
+public struct BridgeAttachment {
+    let system: any HostSystem
+    let settings: BridgeSettings
+    let tag: AttachmentTag
+    let sandbox: String
+    let interfaceName: String
+
+    /// Describes a connection.
+    ///
+    /// - Parameters:
+    ///   - tag: the owner; the links are named by it.
+    ///   - sandbox: `CNI_NETNS`.
+    ///   - interfaceName: the interface's name in the container.
+    public init(
+        system: any HostSystem, settings: BridgeSettings, tag: AttachmentTag, sandbox: String, interfaceName: String
+    ) {
+        self.system = system
+        self.settings = settings
+        self.tag = tag
+        self.sandbox = sandbox
+        self.interfaceName = interfaceName
+    }
+
+    /// Makes the connection. What fails leaves nothing behind.
+    ///
+    /// - Parameters:
+    ///   - allocate: gets the addresses; called first, when the settings want any.
+    ///   - release: gives them back when a later step fails.
+    ///   - version: the result must be expressible in it.
+    public func add(
+        version: SpecVersion, allocate: () throws -> CNIResult, release: @escaping () throws -> Void
+    ) throws -> CNIResult {
+        let container = try system.container(at: sandbox)
+        let host = try system.hostStack()
+        try removeLeftover(host, container)
+        return try withTransaction { transaction in
+            var allocation = CNIResult()
+            if settings.hasIPAM {
+                allocation = try allocate()
+                transaction.push("the address allocation", undo: release)
+            }
+            let lock = try system.lock("bridge-\(settings.bridge)", .shared)
+            let builder = PlanBuilder(attachment: self, container: container, allocation: allocation)
+            let executor = StepExecutor(host: host, container: container.stack)
+            var plan = try builder.plan(host)
+            if !plan.shared.isEmpty {
+                try lock.change(to: .exclusive)
+                plan = try builder.plan(host)
+                try prepareShared(plan, executor, lock, &transaction)
+                _ = lock.tryChange(to: .shared)
+            }
+            for step in plan.own + plan.forwarding {
+                if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
+            }
+            let result = try complete(plan.result, version, host, container.stack)
+            // A result the asked version cannot express must fail while everything can still be taken back.
+            _ = try result.document(version)
+            return result
+        }
+    }
+
+    /// Applies the steps on the shared bridge. They are taken back only while nobody else relies on them: with the lock
+    /// to ourselves, and no other port on the bridge.
+    private func prepareShared(
+        _ plan: BridgePlan, _ executor: StepExecutor, _ lock: any HeldLock,
+        _ transaction: inout Transaction
+    ) throws {
+        let host = try executor.stack(.host)
+        let bridge = plan.result.interfaces.first?.name ?? ""
+        let made = Set(plan.shared.compactMap { if case .createLink(let spec, _) = $0 { spec.name } else { nil } })
+        var undos: [StepExecutor.Undo] = []
+        func takeBack() throws {
+            guard lock.tryChange(to: .exclusive), let link = try host.link(named: bridge) else { return }
+            let others = try host.links().contains { port in
+                port.master == link.index && !tag.owns(alias: port.alias) && !made.contains(port.name)
+                    && (AttachmentTag.network(ofAlias: port.alias) == tag.attachment.network
+                        || AttachmentTag.network(ofAlias: port.alias) == nil)
+            }
+            if others { return }
+            for undo in undos.reversed() { try undo() }
+        }
+        do {
+            for step in plan.shared {
+                if let undo = try executor.apply(step) { undos.append(undo) }
+            }
+        } catch {
+            try? takeBack()
+            throw error
+        }
+        transaction.push("the bridge's preparation", undo: takeBack)
+    }
+
+    /// A host end of this very attachment without a container end is what a killed ADD, or a dying namespace of the same
+    /// container, left behind; it is in nobody's use.
+    private func removeLeftover(_ host: any NetworkStack, _ container: Container) throws {
+        let name = interfaceName
+        if try container.stack.link(named: name) != nil {
+            throw CNIError(
+                CNIError.Code.foreignObject,
+                "container veth name (\"\(name)\") peer provided (\"\(tag.linkName)\") already exists",
+                details: "delete the attachment with DEL before adding it again")
+        }
+        guard let leftover = try host.link(named: tag.linkName) else { return }
+        guard leftover.kind == "veth", leftover.alias == nil || tag.owns(alias: leftover.alias) else {
+            throw CNIError(
+                CNIError.Code.foreignObject, "interface \(tag.linkName) is in the way and is not this attachment's",
+                details: "its alias is \"\(leftover.alias ?? "")\"; remove it with: ip link delete \(tag.linkName)")
+        }
+        try host.removeLink(index: leftover.index)
+    }
+
+    /// Fills in what only the kernel knows: the MTUs, and the MAC of a bridge somebody else made.
+    private func complete(
+        _ result: CNIResult, _ version: SpecVersion, _ host: any NetworkStack, _ container: any NetworkStack
+    ) throws -> CNIResult {
+        var result = result
+        for index in result.interfaces.indices {
+            let stack = result.interfaces[index].sandbox == nil ? host : container
+            guard let link = try stack.link(named: result.interfaces[index].name) else { continue }
+            // Results have had an MTU since 1.1.0.
+            if version >= .v1_1_0 { result.interfaces[index].mtu = Int(link.mtu) }
+            result.interfaces[index].mac = link.mac?.description
+        }
+        return result
+    }
+}
+
+/// Makes plans for one attachment, as often as the bridge has to be looked at.
+struct PlanBuilder {
+    private let settings: BridgeSettings
+    private let input: BridgePlan.Input
+
+    init(attachment: BridgeAttachment, container: Container, allocation: CNIResult) {
+        settings = attachment.settings
+        var random = KernelRandom()
+        input = BridgePlan.Input(
+            settings: settings, tag: attachment.tag, interfaceName: attachment.interfaceName,
+            sandbox: attachment.sandbox, namespace: container.descriptor, allocation: allocation,
+            bridgeMAC: MACAddress(locallyAdministered: random.next()),
+            vlanPortName: "veth" + SHA512.hex("\(settings.gatewayLink) port", length: 8))
+    }
+
+    /// Looks at the bridge and makes the plan.
+    func plan(_ host: any NetworkStack) throws -> BridgePlan {
+        var observed = BridgeObservation()
+        observed.bridge = try host.link(named: settings.bridge)
+        if settings.isGateway {
+            observed.gatewayLink =
+                settings.vlan == nil ? observed.bridge : try host.link(named: settings.gatewayLink)
+            if let link = observed.gatewayLink {
+                observed.gatewayAddresses = try host.addresses(link: link.index).map(\.prefix)
+            }
+        }
+        do {
+            return try BridgePlan.make(input, observed)
+        } catch {
+            throw error.cniError
+        }
+    }
+}
+
+extension BridgePlan.Refusal {
+    /// The refusal as a CNI error, in the words clients know from the reference plugin.
+    var cniError: CNIError {
+        switch self {
+        case .notBridge(let name):
+            CNIError(
+                CNIError.Code.foreignObject, "\"\(name)\" already exists but is not a bridge",
+                details: "choose another name with the key \"bridge\"")
+        case .addressConflict(let link, let wanted, let found):
+            CNIError(
+                CNIError.Code.foreignObject,
+                "failed to set bridge addr: \"\(link)\" already has an IP address different from \(wanted)",
+                details: "it has \(found); use another bridge, or set forceAddress to replace the address")
+        case .noAddresses:
+            CNIError(CNIError.Code.delegate, "IPAM plugin returned missing IP config")
+        }
+    }
+}
