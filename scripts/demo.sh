@@ -171,7 +171,7 @@ under_podman() {
     local output
     heading "8. The same executables under podman"
     if [ -z "$with_podman" ]; then
-        skip podman "--no-podman was given"
+        explain "Left out: --no-podman."
     elif ! have podman || ! have runc || [ ! -x /bin/busybox ]; then
         skip podman "podman, runc or busybox-static is not installed"
     else

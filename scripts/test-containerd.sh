@@ -4,7 +4,8 @@
 #   scripts/test-containerd.sh [--chain] [--tolerate] [DIR[:DIR2…]]
 #
 # ctr takes plugins from /opt/cni/bin alone, so the given directories are joined there (in this mount namespace) into one
-# of links, the first in order winning. It sends DEL with an empty CNI_NETNS, after the namespace is gone: what is left then is the interesting part.
+# of links, the first in order winning. It sends DEL with an empty CNI_NETNS, after the namespace is gone: what is left
+# then is the interesting part.
 # --chain     also chain portmap, firewall and tuning, from whichever directory has them
 # --tolerate  report differences, but succeed: for looking at another suite's plugins
 set -euo pipefail
@@ -103,10 +104,6 @@ inside() {
     pid=$(ctr_ task ls | awk -v id="$1" '$1 == id {print $2}')
     shift
     timeout 20 nsenter -t "$pid" -n "$@"
-}
-
-reservations() {
-    find /var/lib/cni/networks -type f ! -name 'last_reserved_ip*' ! -name lock -printf '%f\n' 2>/dev/null | sort
 }
 
 foreground_container() {

@@ -79,6 +79,7 @@ step() {
     else
         say "not ok - $name"
         count "$name" 0 1 0 $((SECONDS - begin))
+        return 1
     fi
 }
 
@@ -98,7 +99,7 @@ scripted() {
 }
 
 build_release() {
-    step build-release 900 "$root/scripts/build.sh"
+    step build-release 900 "$root/scripts/build.sh" || return 0
     # build.sh warns of what an executable has lost or gained by accident; here that is a failure.
     if grep -E '^build\.sh: ' "$logs/build-release" >/dev/null; then
         say "not ok - the executables are not in their shape"
@@ -124,7 +125,13 @@ in_private_world() {
         exec "$@"' bash "$@"
 }
 
-attribute() { sed -nE "s/.*<testsuite [^>]*\b$1=\"([0-9]+)\".*/\1/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'; }
+# "total failed skipped" of a report in JUnit's format: test cases, not attributes, which count skipped ones or not.
+count_report() {
+    awk '/<testcase / { total++; failing = 0 }
+        /<(failure|error)[ >]/ && !failing { failing = 1; failed++ }
+        /<skipped/ { skipped++ }
+        END { printf "%d %d %d\n", total, failed, skipped }' "$1"
+}
 
 swift_tests() {
     local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=600
@@ -137,9 +144,7 @@ swift_tests() {
     logged swift "$limit" bash -c "$(declare -f in_private_world); in_private_world \"\$@\"" bash \
         swift test "${options[@]}" || status=$?
     if [ -f "$report" ]; then
-        total=$(attribute tests "$report")
-        wrong=$(($(attribute failures "$report") + $(attribute errors "$report")))
-        left_out=$(attribute skipped "$report")
+        read -r total wrong left_out < <(count_report "$report")
     fi
     if [ "$status" -ne 0 ] && [ "$wrong" -eq 0 ]; then
         say "not ok - swift test ended with status $status"
@@ -150,7 +155,7 @@ swift_tests() {
         say "not ok - no Swift test ran"
         total=1 wrong=1
     fi
-    grep -E 'skipped' "$logs/swift" | sed 's/^/skip - /' || true
+    grep -aE '^[^ ]+ Test .* skipped(: |$)' "$logs/swift" | sed -E 's/^[^ ]+ Test (.*) skipped:? ?(.*)$/skip - \1 # \2/' || true
     count swift $((total - wrong - left_out)) "$wrong" "$left_out" $((SECONDS - begin))
 }
 
@@ -158,7 +163,7 @@ swift_tests() {
 benches() {
     local name
     for name in startup add host-local; do
-        step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3
+        step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
     done
 }
 
@@ -172,11 +177,11 @@ main() {
     "$root/scripts/dependencies.sh" test
     ours=$root/dist/bin
 
-    if wanted lint; then step lint 120 "$root/scripts/lint.sh"; fi
+    if wanted lint; then step lint 120 "$root/scripts/lint.sh" || true; fi
     if [ "$filter" != lint ]; then build_release; fi
     if wanted swift; then
-        build_tests
-        swift_tests
+        # Without a build there may be an older one about, whose results would mean nothing.
+        if build_tests; then swift_tests; fi
     fi
     if wanted install; then scripted install 120 "$root/scripts/test-install.sh"; fi
     if wanted podman; then

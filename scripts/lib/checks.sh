@@ -60,6 +60,12 @@ finish_checks() {
     exit 0
 }
 
+# Reservation files in host-local's store; hidden directories hold what is derived from them.
+reservations() {
+    find /var/lib/cni/networks -mindepth 1 -name '.*' -prune -o \
+        -type f ! -name 'last_reserved_ip*' ! -name lock -print 2>/dev/null | sort
+}
+
 # What a network must not leave behind once its last container is gone. check_nothing_left BRIDGE...
 check_nothing_left() {
     local bridge
@@ -69,8 +75,7 @@ check_nothing_left() {
             check_empty "no port is left on $bridge" "$(ip -o link show master "$bridge")"
         fi
     done
-    check_empty "no reservation is left" \
-        "$(find /var/lib/cni/networks -type f ! -name 'last_reserved_ip*' ! -name lock 2>/dev/null || true)"
+    check_empty "no reservation is left" "$(reservations)"
     check_empty "no cached result is left" "$(find /var/lib/cni/results -type f 2>/dev/null || true)"
     check_empty "no network namespace is left" "$(find /run/netns -type f 2>/dev/null || true)"
 }
