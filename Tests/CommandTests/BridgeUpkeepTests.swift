@@ -178,6 +178,35 @@ struct BridgeUpkeepTests {
         #expect(try lab.veths() == [] && lab.reservations("net") == [:])
     }
 
+    @Test("host-local in process and as a program of its own give the same", arguments: Plugins.versions)
+    func delegateByExec(_ version: String) throws {
+        let (inProcess, byExec) = (try Lab(), try Lab())
+        // What is not recognised as ours is run as a program.
+        try byExec.write(
+            "/run/plugins/host-local",
+            "#!/bin/sh\necho $CNI_COMMAND >> /run/calls\nexec \(Plugins.directory)/host-local\n", mode: 0o755)
+        let config = Inputs.bridge(version, ["10.1.2.0/30", "2001:db8::/64"])
+        var worlds: [World] = []
+        for (lab, path) in [(inProcess, Plugins.directory), (byExec, "/run/plugins")] {
+            let result = try lab.run("bridge", "ADD", path: path, config).orFail()
+            #expect(result.addresses == ["10.1.2.2/30", "2001:db8::2/64"])
+            worlds.append(try lab.attachmentsOnly(bridges: ["br0"]))
+            let full = try lab.run("bridge", "ADD", containerID: "c1", ifname: "eth1", path: path, config)
+            full.expectRefusal(containing: "no IP addresses available in range set: 10.1.2.1-10.1.2.2")
+            try lab.attachmentsOnly(bridges: ["br0"]).expectEqual(to: worlds[worlds.count - 1])
+            let added = config.with(("prevResult", result))
+            if atLeast(version, "0.4.0") { try lab.run("bridge", "CHECK", path: path, added).expectSilence() }
+            if atLeast(version, "1.1.0") {
+                try lab.run("bridge", "STATUS", path: path, config).expectRefusal(code: 50)
+            }
+            try lab.run("bridge", "DEL", path: path, added).expectSilence()
+            #expect(try lab.reservations("net") == [:])
+        }
+        worlds[1].expectEqual(to: worlds[0])
+        let calls = try byExec.read("/run/calls")
+        #expect(calls.hasPrefix("ADD\nADD\n") && calls.hasSuffix("DEL\n"), "\(calls)")
+    }
+
     @Test("Many containers at once, cold")
     func parallel() throws {
         let ids = (0..<8).map { "c\($0)" }

@@ -12,12 +12,14 @@ struct FuzzCommandTests {
         var mutator = Mutator(random: SeededGenerator(for: "FuzzCommandTests.\(plugin)"))
         let lab = try Lab()
         let start = try lab.world().withoutBookkeeping()
+        var added = 0
         for run in 0..<Self.runs / SkeletonTests.plugins.count {
             let call = mutator.call(plugin)
             let answer = try lab.run(call)
             let what = "seed \(mutator.random.seed), run \(run): \(call.command ?? "-") \(call.input.prefix(600))"
             expectAnswer(answer, what)
             if call.command == "ADD", answer.succeeded {
+                added += 1
                 // The same words that made it take it away.
                 var delete = call
                 delete.command = "DEL"
@@ -32,12 +34,38 @@ struct FuzzCommandTests {
             try beyondReference("the reference leaves the veth of a failed ADD") { try expectNoTrace(lab, what) }
             if Plugins.areReference { try reset(lab) }
         }
+        // A table of refusals alone would prove little.
+        #expect(added > 0, "seed \(mutator.random.seed)")
         try beyondReference("the reference leaves sysctls and links behind") {
             let isLeft = { (name: String) in
                 name.hasSuffix("/forwarding") || name.hasSuffix("/ip_forward") || name.hasPrefix("c0/link/lo")
                     || name.hasPrefix("c0/address/lo")
             }
             try lab.world().withoutBookkeeping().without(isLeft).expectEqual(to: start.without(isLeft))
+        }
+    }
+
+    @Test("Nonsense said of a good attachment does it no harm", arguments: ["bridge", "host-local"])
+    func nonsenseAfterAdd(_ plugin: String) throws {
+        var mutator = Mutator(random: SeededGenerator(for: "FuzzCommandTests.nonsenseAfterAdd.\(plugin)"))
+        let lab = try Lab()
+        let config =
+            plugin == "bridge"
+            ? Inputs.bridge("1.0.0", ["10.1.2.0/24", "2001:db8::/64"]) : Inputs.hostLocal("1.0.0")
+        let first = try lab.add(config, plugin: plugin)
+        try lab.delete(first.config, plugin: plugin)
+        let start = try lab.attachmentsOnly(bridges: ["br0"])
+        for run in 0..<Self.runs / 5 {
+            let added = try lab.add(config, plugin: plugin).config
+            let mutated = mutator.mutated(added)
+            let command = mutator.random.pick(["CHECK", "DEL", "STATUS", "GC"]) ?? "CHECK"
+            let before = command == "CHECK" || command == "STATUS" ? try lab.world() : nil
+            let answer = try lab.run(plugin, command, mutated)
+            let what = "seed \(mutator.random.seed), run \(run): \(command) \(mutated.text().prefix(900))"
+            expectAnswer(answer, what)
+            if let before { try lab.world().expectEqual(to: before, what) }
+            try lab.run(plugin, "DEL", added).expectSilence(what)
+            try lab.attachmentsOnly(bridges: ["br0"]).expectEqual(to: start, what)
         }
     }
 
@@ -135,6 +163,11 @@ struct Mutator {
         default: break
         }
         return call
+    }
+
+    /// The value with one to four changes.
+    mutating func mutated(_ value: Value) -> Value {
+        (0...random.below(4)).reduce(value) { value, _ in mutate(value, depth: 0) }
     }
 
     // A zero byte cannot be in an environment.

@@ -127,6 +127,21 @@ struct ParityTests {
             to: plain(try theirs.world(), theirNames), "reference -> ours", location)
     }
 
+    @Test("Either bridge works with either host-local", arguments: Plugins.versions.filter { $0 != "1.1.0" })
+    func mixed(_ version: String) throws {
+        let config = Inputs.bridge(version, ["10.1.2.0/24", "2001:db8::/64"])
+        for (bridge, path) in [("bridge", Plugins.reference), ("\(Plugins.reference)/bridge", Plugins.directory)] {
+            let lab = try Lab()
+            let start = try lab.attachmentsOnly(bridges: ["br0"])
+            let result = try lab.run(bridge, "ADD", path: path, config).orFail(bridge)
+            #expect(result.addresses == ["10.1.2.2/24", "2001:db8::2/64"])
+            let added = config.with(("prevResult", result))
+            if atLeast(version, "0.4.0") { try lab.run(bridge, "CHECK", path: path, added).expectSilence(bridge) }
+            try lab.run(bridge, "DEL", path: path, added).expectSilence(bridge)
+            try lab.attachmentsOnly(bridges: ["br0"]).expectEqual(to: start, bridge)
+        }
+    }
+
     @Test("host-local answers to the byte", arguments: Plugins.versions.filter { $0 != "1.1.0" })
     func hostLocal(_ version: String) throws {
         let (theirs, ours) = (try Lab(), try Lab())
