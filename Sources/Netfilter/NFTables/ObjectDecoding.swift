@@ -39,37 +39,51 @@ extension RawSpan {
         AttributeReader.forEach(in: extracting(following(4))) { type, list in
             guard type == Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) else { return }
             AttributeReader.forEach(in: list) { _, element in
-                if let raw = Attributes(of: element.array).rawElement(of: set) { result.append(raw) }
+                if let raw = element.rawElement(of: set) { result.append(raw) }
             }
         }
         return result
     }
-}
 
-extension Attributes {
-    /// An element (`NFTA_SET_ELEM_*`).
-    func rawElement(of set: ElementSet) -> RawElement? {
-        guard let key = data(NFTA_SET_ELEM_KEY.rawValue), let keyParts = parts(set.key, of: key) else { return nil }
-        let flags = number(NFTA_SET_ELEM_FLAGS.rawValue) ?? 0
+    /// An element (`NFTA_SET_ELEM_*`). There may be thousands to read, so nothing is copied that is not kept.
+    private func rawElement(of set: ElementSet) -> RawElement? {
+        var key: [Datum]?, end: [Datum]?
         var value: Element.Value?
-        if let nest = nested(NFTA_SET_ELEM_DATA.rawValue) {
-            if let verdict = nest.verdict {
-                value = .verdict(verdict)
-            } else if case .data(let types) = set.value, let bytes = nest.bytes(NFTA_DATA_VALUE.rawValue),
-                let data = parts(types, of: bytes)
-            {
-                value = .data(data)
+        var comment: String?
+        var flags: UInt32 = 0
+        AttributeReader.forEach(in: self) { type, payload in
+            switch UInt32(type) {
+            case NFTA_SET_ELEM_KEY.rawValue: key = parts(set.key, of: payload.dataValue)
+            case NFTA_SET_ELEM_KEY_END.rawValue: end = parts(set.key, of: payload.dataValue)
+            case NFTA_SET_ELEM_FLAGS.rawValue: flags = payload.integer(UInt32.self).map(UInt32.init(bigEndian:)) ?? 0
+            case NFTA_SET_ELEM_USERDATA.rawValue:
+                comment = userText(type: UInt8(NFTNL_UDATA_SET_ELEM_COMMENT.rawValue), inUserData: payload.array)
+            case NFTA_SET_ELEM_DATA.rawValue:
+                if case .data(let types) = set.value {
+                    value = parts(types, of: payload.dataValue).map { .data($0) }
+                } else {
+                    value = Attributes(of: payload.array).verdict.map { .verdict($0) }
+                }
+            default: break
             }
         }
-        let comment = bytes(NFTA_SET_ELEM_USERDATA.rawValue).flatMap {
-            userText(type: UInt8(NFTNL_UDATA_SET_ELEM_COMMENT.rawValue), inUserData: $0)
-        }
-        let end = data(NFTA_SET_ELEM_KEY_END.rawValue).flatMap { parts(set.key, of: $0) }
+        guard let key else { return nil }
         return RawElement(
-            element: Element(keyParts, through: end == keyParts ? nil : end, value: value, comment: comment),
+            element: Element(key, through: end == key ? nil : end, value: value, comment: comment),
             isIntervalEnd: flags & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0)
     }
 
+    /// The bytes in a nest of `NFTA_DATA_VALUE`.
+    private var dataValue: [UInt8] {
+        var bytes: [UInt8] = []
+        AttributeReader.forEach(in: self) { type, payload in
+            if type == Int(NFTA_DATA_VALUE.rawValue) { bytes = payload.array }
+        }
+        return bytes
+    }
+}
+
+extension Attributes {
     /// A chain (`NFTA_CHAIN_*`).
     var chain: Chain? {
         guard let name = text(NFTA_CHAIN_NAME.rawValue) else { return nil }

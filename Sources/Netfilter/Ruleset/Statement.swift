@@ -129,12 +129,17 @@ public enum Statement: Hashable, Sendable {
 
     /// The destination lies in a network.
     public static func to(_ network: IPPrefix) -> Statement {
-        .network(.destination(network.family), network.network, isNegated: false)
+        within(network, .destination(network.family))
     }
 
     /// The source lies in a network.
     public static func from(_ network: IPPrefix) -> Statement {
-        .network(.source(network.family), network.network, isNegated: false)
+        within(network, .source(network.family))
+    }
+
+    private static func within(_ network: IPPrefix, _ selector: Selector) -> Statement {
+        network.length == network.family.bits
+            ? .match(selector, .address(network.address)) : .network(selector, network.network, isNegated: false)
     }
 
     /// Fields, joined by `.`, are an element of a set.
