@@ -51,6 +51,7 @@ let package = Package(
         // C headers and shims only.
         .target(name: "CLinux"),
         .systemLibrary(name: "CLibMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+        .systemLibrary(name: "CLibNFTNL", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
 
         // Inner rooms.
@@ -59,6 +60,7 @@ let package = Package(
         room("JSON", ["CJansson"]),
         room("CNI", ["JSON", "NetworkTypes", "System"]),
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
+        room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"]),
 
@@ -81,6 +83,7 @@ let package = Package(
         tests("JSONTests", ["JSON", "TestSupport"]),
         tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",
@@ -88,7 +91,7 @@ let package = Package(
                 "BridgePlugin", "HostLocalPlugin", "NullPlugin", "LoopbackPlugin", "PluginKit", "CNI", "IPAM", "JSON",
                 "Netlink", "NetworkTypes", "System", "TestSupport",
             ]),
-        tests("KernelTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

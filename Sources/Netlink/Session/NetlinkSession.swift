@@ -141,6 +141,34 @@ public final class NetlinkSession {
         return results
     }
 
+    /// Sends messages that the kernel carries out together or not at all (`NFNL_MSG_BATCH_BEGIN` … `NFNL_MSG_BATCH_END`),
+    /// in one datagram.
+    ///
+    /// - Parameter build: begins all messages, the enclosing two included; the last but one must set `NLM_F_ACK`, as the
+    ///   kernel tells of success by nothing else.
+    /// - Returns: the refused messages by their number, 0 for the enclosing first one; empty when all was carried out.
+    /// - Throws: when the messages could not be sent or the answer was lost.
+    public func transaction(_ build: (inout MessageBuilder) -> Void) throws(NetlinkFailure) -> [Int: NetlinkFailure] {
+        builder.reset()
+        build(&builder)
+        if let problem = builder.problem { throw NetlinkFailure(problem) }
+        let count = builder.messageCount
+        transport.makeRoom(forSending: builder.count, answers: count)
+        let first = try resend()
+        var refused: [Int: NetlinkFailure] = [:]
+        var isFinished = false
+        let whole = try receiveAnswers(to: first, count: UInt32(truncatingIfNeeded: count)) { header, payload in
+            guard header.type == Int(NLMSG_ERROR), let answer = Acknowledgement(header, payload) else { return false }
+            let index = Int(header.sequence &- first)
+            if let failure = answer.failure { refused[index] = failure }
+            // An answer to the enclosing message stands for all of them.
+            isFinished = index == 0 || index >= count - 2
+            return isFinished
+        }
+        if refused.isEmpty, !isFinished || !whole { throw NetlinkFailure(.noBufferSpace) }
+        return refused
+    }
+
     private func send(_ requests: [Int], _ results: inout [NetlinkFailure?]) {
         // What stays so has had no acknowledgement.
         for request in requests { results[request] = NetlinkFailure(.noBufferSpace) }

@@ -105,6 +105,18 @@ final class NetlinkSocket: NetlinkTransport {
         }
     }
 
+    func makeRoom(forSending bytes: Int, answers: Int) {
+        // The default send and receive buffers, 208 KiB, take about 100 KiB of data and 270 answers.
+        if bytes > 64 << 10 {
+            var size = Int32(clamping: bytes * 2)
+            let length = socklen_t(MemoryLayout<Int32>.size)
+            if unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &size, length) != 0 {
+                _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, length)
+            }
+        }
+        if answers > 128 { enlargeReceiveBuffer(to: Int32(clamping: answers * 1024)) }
+    }
+
     /// Makes room for bursts of notifications; beyond the limit for all when privileged (`SO_RCVBUFFORCE`).
     func enlargeReceiveBuffer(to bytes: Int32) {
         var bytes = bytes

@@ -20,4 +20,10 @@ protocol NetlinkTransport: AnyObject {
     func send(_ messages: borrowing MessageBuilder) throws(Errno)
     /// Receives one datagram from the kernel.
     func receive(into buffer: inout [UInt8], waiting: Bool) throws(Errno) -> Reception
+    /// Makes room for a datagram of `bytes` bytes to be sent and for the answers to its messages.
+    func makeRoom(forSending bytes: Int, answers: Int)
+}
+
+extension NetlinkTransport {
+    func makeRoom(forSending bytes: Int, answers: Int) {}
 }

@@ -127,6 +127,15 @@ public struct MessageBuilder: ~Copyable {
         unsafe mnl_attr_nest_end(current, (storage + offset).assumingMemoryBound(to: nlattr.self))
     }
 
+    /// Lets a library that knows netlink messages (`nftnl_*_nlmsg_build_payload`) put attributes of at most `room` bytes.
+    ///
+    /// - Parameter body: is handed the message's `struct nlmsghdr`; it must not write more than `room` bytes behind it.
+    public mutating func putPayload(room: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
+        reserve(room)
+        unsafe body(storage + start)
+        synchronize()
+    }
+
     // MARK: Reading back
 
     /// All messages' bytes.

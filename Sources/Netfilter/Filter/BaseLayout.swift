@@ -1,0 +1,150 @@
+internal import NetworkTypes
+
+/// The tables of the nftables back end: what is there once per host. `docs/packet-filter.md` gives the reasons.
+public enum BaseLayout {
+    /// The table for IP packets.
+    public static let inet = Table.Identifier(.inet, "swiftlet")
+    /// The table for bridged frames.
+    public static let bridge = Table.Identifier(.bridge, "swiftlet")
+    /// The chain that belongs to the user and is never touched.
+    public static let adminChain = "admin"
+    static let masqueradeAllChain = "masquerade-all"
+
+    /// A set or map with the table it is in.
+    struct Place: Sendable {
+        let table: Table.Identifier
+        let set: ElementSet
+    }
+
+    /// The name's variant for a family: "masquerade4".
+    static func name(_ base: String, _ family: AddressFamily) -> String { base + (family == .ipv4 ? "4" : "6") }
+
+    private static func address(_ family: AddressFamily) -> DataType { family == .ipv4 ? .ipv4_addr : .ipv6_addr }
+
+    static func masquerade(_ family: AddressFamily) -> Place {
+        Place(table: inet, set: ElementSet(name("masquerade", family), key: [address(family)], value: .verdict))
+    }
+    static func hairpin(_ family: AddressFamily) -> Place {
+        Place(table: inet, set: ElementSet(name("hairpin", family), key: [address(family)], value: .verdict))
+    }
+    static func hostPorts(_ family: AddressFamily) -> Place {
+        let value = ElementSet.ValueType.data([address(family), .inet_service])
+        return Place(
+            table: inet, set: ElementSet(name("hostports", family), key: [.inet_proto, .inet_service], value: value))
+    }
+    static func hostAddressPorts(_ family: AddressFamily) -> Place {
+        let value = ElementSet.ValueType.data([address(family), .inet_service])
+        let key = [address(family), .inet_proto, .inet_service]
+        return Place(table: inet, set: ElementSet(name("hostip_hostports", family), key: key, value: value))
+    }
+    static func conditionalPorts(_ family: AddressFamily) -> Place {
+        let set = ElementSet(
+            name("conditional_hostports", family), key: [.inet_proto, .inet_service], value: .verdict)
+        return Place(table: inet, set: set)
+    }
+    static func containers(_ family: AddressFamily) -> Place {
+        Place(table: inet, set: ElementSet(name("containers", family), key: [address(family)]))
+    }
+    static let bridges = Place(table: inet, set: ElementSet("bridges", key: [.ifname]))
+    static let bridgePairs = Place(
+        table: inet, set: ElementSet("bridge_pairs", key: [.ifname, .ifname], value: .verdict))
+    static let boundPorts = Place(table: bridge, set: ElementSet("bound_ports", key: [.ifname]))
+    static let boundAddresses = Place(table: bridge, set: ElementSet("bound_macs", key: [.ifname, .ether_addr]))
+    static let isolatedPorts = Place(table: bridge, set: ElementSet("isolated_ports", key: [.ifname]))
+
+    /// The sets with entries of owners.
+    static func places(_ parts: FilterParts) -> [Place] {
+        var places: [Place] = []
+        for family in [AddressFamily.ipv4, .ipv6] {
+            if parts.contains(.masquerade) { places.append(masquerade(family)) }
+            if parts.contains(.portForward) {
+                places += [hostPorts(family), hostAddressPorts(family), conditionalPorts(family), hairpin(family)]
+            }
+            if parts.contains(.firewall) { places.append(containers(family)) }
+        }
+        if parts.contains(.firewall) { places.append(isolatedPorts) }
+        if parts.contains(.antiSpoof) { places += [boundPorts, boundAddresses] }
+        return places
+    }
+
+    /// The table `inet swiftlet` without elements and without networks' chains.
+    public static var inetTable: Table {
+        let families = [AddressFamily.ipv4, .ipv6]
+        let sets = families.flatMap { family in
+            [masquerade, hostPorts, hostAddressPorts, conditionalPorts, hairpin, containers].map { $0(family).set }
+        }
+        let port: [Selector] = [.transport, .destinationPort]
+        let hostPortRules = families.flatMap { family in
+            [
+                Rule(
+                    .destinationMap(
+                        family, [.destination(family)] + port, map: hostAddressPorts(family).set.name)),
+                Rule(.family(family), .verdictMap(port, map: conditionalPorts(family).set.name)),
+                Rule(.family(family), .destinationMap(family, port, map: hostPorts(family).set.name)),
+            ]
+        }
+        let toHostPorts = [Rule(.isLocalDestination, .verdict(.jump("hostports")))]
+        return Table(
+            inet, comment: "Swiftlet: see docs/packet-filter.md; the chain admin is yours",
+            sets: sets + [bridges.set, bridgePairs.set],
+            chains: [
+                Chain("hostports", rules: hostPortRules),
+                Chain(masqueradeAllChain, rules: [Rule(.masquerade)]),
+                Chain(adminChain),
+                Chain(
+                    "isolation",
+                    rules: [
+                        Rule(.verdictMap(.inputInterface, .outputInterface, map: bridgePairs.set.name)),
+                        Rule(
+                            .lookup(.inputInterface, set: bridges.set.name),
+                            .lookup(.outputInterface, set: bridges.set.name), .verdict(.drop)),
+                    ]),
+                Chain("prerouting", hook: BaseHook(.nat, .prerouting, priority: -100), rules: toHostPorts),
+                Chain("output", hook: BaseHook(.nat, .output, priority: -100), rules: toHostPorts),
+                Chain(
+                    "postrouting", hook: BaseHook(.nat, .postrouting, priority: 100),
+                    rules: families.map {
+                        Rule(.isDestinationTranslated, .verdictMap(.destination($0), map: hairpin($0).set.name))
+                    } + families.map { Rule(.verdictMap(.source($0), map: masquerade($0).set.name)) }),
+                Chain(
+                    "forward", hook: BaseHook(.filter, .forward, priority: 0),
+                    rules: [Rule(.verdict(.jump(adminChain))), Rule(.verdict(.jump("isolation")))]
+                        + families.flatMap { family in
+                            let set = containers(family).set.name
+                            return [
+                                Rule(
+                                    .connectionState([.established, .related]),
+                                    .lookup(.destination(family), set: set), .verdict(.accept)),
+                                Rule(.lookup(.source(family), set: set), .verdict(.accept)),
+                            ]
+                        }),
+            ])
+    }
+
+    /// The table `bridge swiftlet` without elements.
+    public static var bridgeTable: Table {
+        Table(
+            bridge, comment: "Swiftlet: see docs/packet-filter.md",
+            sets: [boundPorts.set, boundAddresses.set, isolatedPorts.set],
+            chains: [
+                Chain(
+                    "prerouting", hook: BaseHook(.filter, .prerouting, priority: -300),
+                    rules: [
+                        Rule(
+                            .lookup(.inputInterface, .etherSource, set: boundAddresses.set.name), .verdict(.accept)),
+                        Rule(.lookup(.inputInterface, set: boundPorts.set.name), .verdict(.drop)),
+                    ]),
+                Chain(
+                    "forward", hook: BaseHook(.filter, .forward, priority: -200),
+                    rules: [
+                        Rule(
+                            .lookup(.inputInterface, set: isolatedPorts.set.name),
+                            .lookup(.outputInterface, set: isolatedPorts.set.name), .verdict(.drop))
+                    ]),
+            ])
+    }
+
+    static func table(_ identifier: Table.Identifier) -> Table {
+        identifier == bridge ? bridgeTable : inetTable
+    }
+}

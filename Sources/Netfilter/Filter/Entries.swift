@@ -1,0 +1,183 @@
+internal import NetworkTypes
+
+/// What an owner's rules are in the tables of the nftables back end: elements and the chains they lead to.
+struct Entries: Equatable {
+    /// What is done when an element with the key is there already and is another owner's.
+    enum Clash: Equatable {
+        /// It is replaced: an address is used by one container at a time, so the other one's is left over.
+        case takeOver
+        /// It is an error.
+        case refuse
+        /// It is shared by the network's attachments; `drop` wins.
+        case share
+    }
+
+    /// An element and where it belongs.
+    struct Entry: Equatable {
+        let table: Table.Identifier
+        let set: ElementSet
+        let element: Element
+        let clash: Clash
+    }
+
+    /// Elements.
+    private(set) var entries: [Entry] = []
+    /// Chains in the table for IP packets that the elements lead to. Those of a network have their content in their
+    /// name, so one that is there is as it should be.
+    private(set) var chains: [Chain] = []
+
+    /// Works out the entries of rules.
+    ///
+    /// - Throws: ``NetfilterError/unsupported(_:)`` for what the back end cannot express.
+    init(_ rules: [FilterRule], for owner: FilterOwner) throws(NetfilterError) {
+        for rule in rules {
+            switch rule {
+            case .masquerade(let masquerade): add(masquerade, owner)
+            case .portForward(let forward): try add(forward, owner)
+            case .firewall(let firewall): try add(firewall, owner)
+            case .antiSpoof(let bound):
+                add(
+                    BaseLayout.boundAddresses, [.interface(bound.link), .mac(bound.mac)], nil, owner.comment, .takeOver)
+                add(BaseLayout.boundPorts, [.interface(bound.link)], nil, owner.comment, .takeOver)
+            }
+        }
+        for (index, entry) in entries.enumerated()
+        where entries[..<index].contains(where: { $0.set.name == entry.set.name && $0.element.key == entry.element.key }
+        ) {
+            let words = entry.element.key.map(\.nftText).joined(separator: " . ")
+            throw .conflict(subject: "\(entry.set.name) \(words)", owner: "the same attachment twice")
+        }
+    }
+
+    /// The tables needed.
+    var tables: [Table.Identifier] {
+        [BaseLayout.inet, BaseLayout.bridge].filter { table in entries.contains { $0.table == table } }
+    }
+
+    private mutating func add(
+        _ place: BaseLayout.Place, _ key: [Datum], _ value: Element.Value?, _ comment: String, _ clash: Clash
+    ) {
+        let entry = Entry(
+            table: place.table, set: place.set, element: Element(key, value: value, comment: comment), clash: clash)
+        if !entries.contains(entry) { entries.append(entry) }
+    }
+
+    private mutating func add(_ chain: Chain) {
+        if !chains.contains(where: { $0.name == chain.name }) { chains.append(chain) }
+    }
+
+    // MARK: Masquerade
+
+    private mutating func add(_ masquerade: Masquerade, _ owner: FilterOwner) {
+        for address in masquerade.addresses {
+            let family = address.family
+            var own = [address.network]
+            own += masquerade.exempt.filter { $0.family == family }.map(\.network).sorted { $0.first < $1.first }
+            let multicast = Self.multicast(family)
+            let rules = (own + [multicast]).map { Rule(.to($0), .verdict(.return)) } + [Rule(.masquerade)]
+            let chain = Self.networkChain("masquerade", owner.network, own, rules)
+            add(chain)
+            add(
+                BaseLayout.masquerade(family), [.address(address.address)], .verdict(.goto(chain.name)), owner.comment,
+                .takeOver)
+        }
+    }
+
+    /// 224.0.0.0/4 or ff00::/8.
+    static func multicast(_ family: AddressFamily) -> IPPrefix {
+        let number: UInt128 = family == .ipv4 ? 0xE000_0000 : 0xFF << 120
+        return IPPrefix(IPAddress(family: family, number: number), length: family == .ipv4 ? 4 : 8) ?? .any(family)
+    }
+
+    /// 127.0.0.0/8 or ::1.
+    static func loopback(_ family: AddressFamily) -> IPPrefix {
+        let number: UInt128 = family == .ipv4 ? 0x7F00_0000 : 1
+        return IPPrefix(IPAddress(family: family, number: number), length: family == .ipv4 ? 8 : 128) ?? .any(family)
+    }
+
+    /// A chain that a network's attachments with the same subnets share: its name says what is in it.
+    static func networkChain(_ kind: String, _ network: String, _ subnets: [IPPrefix], _ rules: [Rule]) -> Chain {
+        let content = SHA512.hex(subnets.map(\.description).joined(separator: " "), length: 16)
+        return Chain(
+            "\(kind)-\(FilterOwner.networkTag(network))-\(content)", comment: FilterOwner.networkComment(network),
+            rules: rules)
+    }
+
+    // MARK: Port forwarding
+
+    private mutating func add(_ forward: PortForward, _ owner: FilterOwner) throws(NetfilterError) {
+        if forward.externalSetMarkChain != nil {
+            throw .unsupported("externalSetMarkChain needs the iptables back end")
+        }
+        var conditional: [Rule] = []
+        for family in [AddressFamily.ipv4, .ipv6] {
+            guard let address = forward.address(family) else { continue }
+            let conditions = try Conditions.parse(forward.conditions(family), family)
+            let mappings = forward.mappings(family)
+            for mapping in mappings {
+                let key: [Datum] = [.transport(mapping.transport), .port(mapping.hostPort)]
+                if !conditions.isEmpty {
+                    let name = Self.ownerChain(owner)
+                    add(BaseLayout.conditionalPorts(family), key, .verdict(.jump(name)), owner.comment, .refuse)
+                    var statements: [Statement] = [.match(.transport, key[0]), .match(.destinationPort, key[1])]
+                    if let host = mapping.certainAddress { statements.insert(.to(IPPrefix(host: host)), at: 0) }
+                    statements += conditions + [.destinationTo(address.address, port: mapping.containerPort)]
+                    conditional.append(Rule(statements, comment: owner.comment))
+                    continue
+                }
+                let value = Element.Value.data([.address(address.address), .port(mapping.containerPort)])
+                if let host = mapping.certainAddress {
+                    add(BaseLayout.hostAddressPorts(family), [.address(host)] + key, value, owner.comment, .refuse)
+                } else {
+                    add(BaseLayout.hostPorts(family), key, value, owner.comment, .refuse)
+                }
+            }
+            if !mappings.isEmpty { add(forward.sourceRewrite, address, owner) }
+        }
+        if !conditional.isEmpty {
+            add(Chain(Self.ownerChain(owner), comment: owner.comment, rules: conditional))
+        }
+    }
+
+    /// The chain of an owner whose ports have conditions.
+    static func ownerChain(_ owner: FilterOwner) -> String { "hostports-\(owner.tag)" }
+
+    private mutating func add(_ rewrite: PortForward.SourceRewrite, _ address: IPPrefix, _ owner: FilterOwner) {
+        let target: String
+        switch rewrite {
+        case .none: return
+        case .all: target = BaseLayout.masqueradeAllChain
+        case .hairpin:
+            let sources = [address.network, Self.loopback(address.family)]
+            let chain = Self.networkChain(
+                "hairpin", owner.network, sources, sources.map { Rule(.from($0), .masquerade) })
+            add(chain)
+            target = chain.name
+        }
+        add(
+            BaseLayout.hairpin(address.family), [.address(address.address)], .verdict(.goto(target)), owner.comment,
+            .takeOver)
+    }
+
+    // MARK: Firewall
+
+    private mutating func add(_ firewall: Firewall, _ owner: FilterOwner) throws(NetfilterError) {
+        for address in firewall.addresses {
+            add(BaseLayout.containers(address.family), [.address(address)], nil, owner.comment, .takeOver)
+        }
+        guard firewall.ingress != .open else { return }
+        guard let bridge = firewall.bridge else {
+            throw .unsupported(
+                "interface needs to be set for ingress policy \"\(firewall.ingress.rawValue)\", "
+                    + "make sure to chain \"firewall\" plugin with \"bridge\"")
+        }
+        let comment = FilterOwner.networkComment(owner.network)
+        let name = Datum.interface(bridge)
+        let verdict = firewall.ingress == .isolated ? Verdict.drop : .return
+        add(BaseLayout.bridgePairs, [name, name], .verdict(verdict), comment, .share)
+        add(BaseLayout.bridges, [name], nil, comment, .share)
+        if firewall.ingress == .isolated, let port = firewall.port {
+            add(BaseLayout.isolatedPorts, [.interface(port)], nil, owner.comment, .takeOver)
+        }
+    }
+}

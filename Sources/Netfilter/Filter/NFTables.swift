@@ -1,0 +1,243 @@
+public import System
+
+/// The nftables back end: one nf_tables transaction for each call, no other process.
+///
+/// Adding tries first what nearly always holds, that the base is there and the keys are free; only a refusal makes it
+/// read. Removing reads the sets and removes, if anything, in one transaction that the kernel refuses should the ruleset
+/// have changed since; then it is read again.
+public final class NFTables: PacketFilter {
+    /// "nftables".
+    public let name = "nftables"
+    private let session: NFTablesSession
+    /// How often a change that others got in the way of is worked out anew.
+    static let attempts = 200
+
+    /// The back end of the calling thread's namespace.
+    public init() throws(NetfilterError) { session = try NFTablesSession() }
+
+    /// The back end of `namespace`.
+    public init(in namespace: borrowing NetworkNamespace) throws(NetfilterError) {
+        session = try NFTablesSession(in: namespace)
+    }
+
+    // MARK: Adding
+
+    /// Adds an owner's rules. Equivalent: `nft add element inet swiftlet …`.
+    public func add(_ rules: [FilterRule], for owner: FilterOwner) throws(NetfilterError) {
+        let wanted = try Entries(rules, for: owner)
+        guard !wanted.entries.isEmpty else { return }
+        // A chain of the owner's own cannot be told by its name to be right, so it is always looked at.
+        if !wanted.chains.contains(where: { $0.name == Entries.ownerChain(owner) }) {
+            do {
+                return try session.commit(Self.additions(wanted.entries))
+            } catch {
+                guard let errno = error.errno, Self.isExpected(errno) else { throw error }
+            }
+        }
+        try retried { () throws(NetfilterError) in
+            let generation = try session.generation()
+            let commands = try self.commands(for: wanted, owner)
+            try session.commit(commands, generation: generation)
+        }
+    }
+
+    /// Whether a refusal can be because something is missing or in the way.
+    private static func isExpected(_ errno: Errno) -> Bool {
+        [.noSuchFileOrDirectory, .fileExists, .resourceBusy].contains(errno)
+    }
+
+    private func retried(_ body: () throws(NetfilterError) -> Void) throws(NetfilterError) {
+        for attempt in 1... {
+            do {
+                return try body()
+            } catch {
+                // ERESTART: the ruleset is of another generation. EINTR or EAGAIN: it changed while being read.
+                let passing: [Errno] = [Self.restart, .interrupted, .resourceTemporarilyUnavailable]
+                guard let errno = error.errno, passing.contains(errno), attempt < Self.attempts else { throw error }
+            }
+        }
+    }
+
+    /// `ERESTART`, which the kernel does not show to programs but for this.
+    private static let restart = Errno(rawValue: 85)
+
+    private static func additions(_ entries: [Entries.Entry]) -> [TableCommand] {
+        entries.map { .addElements($0.table, set: $0.set.name, [$0.element], isNew: $0.clash != .share) }
+    }
+
+    /// What has to be done to have the entries, seen from what is there.
+    private func commands(for wanted: Entries, _ owner: FilterOwner) throws(NetfilterError) -> [TableCommand] {
+        let present = try session.tables()
+        var commands: [TableCommand] = []
+        for identifier in wanted.tables {
+            var base = BaseLayout.table(identifier)
+            if identifier == BaseLayout.inet { base.chains += wanted.chains }
+            if present.contains(identifier) {
+                commands += try repairs(base)
+            } else {
+                commands += TableCommand.commands(for: base, isNew: true)
+            }
+        }
+        for entry in wanted.entries {
+            guard present.contains(entry.table), let found = try found(entry) else {
+                commands.append(.addElements(entry.table, set: entry.set.name, [entry.element], isNew: true))
+                continue
+            }
+            guard try isReplaced(found, by: entry, owner) else { continue }
+            commands.append(.removeElements(entry.table, set: entry.set.name, [found]))
+            commands.append(.addElements(entry.table, set: entry.set.name, [entry.element], isNew: true))
+        }
+        return commands
+    }
+
+    private func found(_ entry: Entries.Entry) throws(NetfilterError) -> Element? {
+        try session.element(entry.element.key, of: entry.set, in: entry.table)
+    }
+
+    /// Whether an element must give way to the wanted one, or is as good.
+    private func isReplaced(
+        _ found: Element, by entry: Entries.Entry, _ owner: FilterOwner
+    ) throws(NetfilterError) -> Bool {
+        switch entry.clash {
+        case .share: return entry.element.value == .verdict(.drop) && found.value != entry.element.value
+        case .takeOver: return found != entry.element
+        case .refuse:
+            guard owner.owns(found.comment) else {
+                let words = entry.element.key.map(\.nftText).joined(separator: " . ")
+                throw .conflict(subject: "host port \(words)", owner: found.comment)
+            }
+            return found != entry.element
+        }
+    }
+
+    /// What brings a table that is there back to what it should be; the user's chain is left alone.
+    private func repairs(_ base: Table) throws(NetfilterError) -> [TableCommand] {
+        let identifier = base.identifier
+        var commands: [TableCommand] = []
+        let chains = try session.chains(of: identifier)
+        let rules = try session.rules(of: identifier)
+        let sets = try session.sets(of: identifier)
+        var additions: [TableCommand] = []
+        for chain in base.chains {
+            if let found = chains.first(where: { $0.name == chain.name }) {
+                guard found.hook == chain.hook else {
+                    throw .conflict(subject: "chain \(identifier) \(chain.name)", owner: "another hook")
+                }
+                let present = rules.filter { $0.chain == chain.name }
+                if chain.name == BaseLayout.adminChain || present.map(\.rule) == chain.rules { continue }
+                if !present.isEmpty { commands.append(.flushChain(identifier, chain.name)) }
+            } else {
+                commands.append(.addChain(identifier, chain, isNew: true))
+            }
+            additions += chain.rules.map { .addRule(identifier, chain: chain.name, $0) }
+        }
+        for set in base.sets {
+            guard let found = sets.first(where: { $0.name == set.name }) else {
+                commands.append(.addSet(identifier, set))
+                continue
+            }
+            guard found.key == set.key, found.value == set.value else {
+                throw .conflict(subject: "set \(identifier) \(set.name)", owner: "another type")
+            }
+        }
+        return commands + additions
+    }
+
+    // MARK: Removing
+
+    /// Removes an owner's entries. Equivalent: `nft delete element …` for each.
+    public func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
+        try retried { () throws(NetfilterError) in
+            let generation = try session.generation()
+            var (commands, _) = try removals(parts) { owner.owns($0.comment) }
+            guard !commands.isEmpty else { return }
+            if parts.contains(.portForward), commands.contains(where: { Self.leads($0, to: Entries.ownerChain(owner)) })
+            {
+                commands.append(.removeChain(BaseLayout.inet, Entries.ownerChain(owner)))
+            }
+            try session.commit(commands, generation: generation)
+        }
+    }
+
+    /// Removes what a network's missing owners left.
+    public func collect(
+        _ parts: FilterParts, network: String, keeping owners: [FilterOwner]
+    ) throws(NetfilterError) {
+        let tags = Set(owners.map(\.tag))
+        let prefix = FilterOwner.networkTag(network)
+        try retried { () throws(NetfilterError) in
+            let generation = try session.generation()
+            var (commands, kept) = try removals(parts) { element in
+                guard let comment = element.comment, comment.hasPrefix(prefix + "-") else { return false }
+                return !tags.contains(String(comment.prefix { $0 != " " }))
+            }
+            if parts.contains(.firewall), owners.isEmpty {
+                for place in [BaseLayout.bridges, BaseLayout.bridgePairs] {
+                    let shared = try elements(of: place).filter { $0.comment?.hasPrefix(prefix + " ") == true }
+                    if !shared.isEmpty {
+                        commands.append(.removeElements(place.table, set: place.set.name, shared))
+                    }
+                }
+            }
+            // Chains nothing leads to any more.
+            kept += try removals(FilterParts.all.subtracting(parts)) { _ in false }.kept
+            let used = Set(
+                kept.compactMap { element -> String? in
+                    if case .verdict(let verdict) = element.value { verdict.chain } else { nil }
+                })
+            for chain in try session.chains(of: BaseLayout.inet)
+            where chain.comment?.hasPrefix(prefix) == true && chain.hook == nil && !used.contains(chain.name) {
+                commands.append(.removeChain(BaseLayout.inet, chain.name))
+            }
+            try session.commit(commands, generation: generation)
+        }
+    }
+
+    private static func leads(_ command: TableCommand, to chain: String) -> Bool {
+        guard case .removeElements(_, _, let elements, _) = command else { return false }
+        return elements.contains { $0.value == .verdict(.jump(chain)) }
+    }
+
+    private func removals(
+        _ parts: FilterParts, _ isMeant: (Element) -> Bool
+    ) throws(NetfilterError) -> (commands: [TableCommand], kept: [Element]) {
+        var commands: [TableCommand] = []
+        var kept: [Element] = []
+        for place in BaseLayout.places(parts) {
+            let all = try elements(of: place)
+            let meant = all.filter(isMeant)
+            kept += all.filter { !isMeant($0) }
+            if !meant.isEmpty { commands.append(.removeElements(place.table, set: place.set.name, meant)) }
+        }
+        return (commands, kept)
+    }
+
+    /// The elements of a set; none when it is not there.
+    private func elements(of place: BaseLayout.Place) throws(NetfilterError) -> [Element] {
+        do {
+            return try session.elements(of: place.set, in: place.table)
+        } catch {
+            if error.errno == .noSuchFileOrDirectory { return [] }
+            throw error
+        }
+    }
+
+    // MARK: Checking
+
+    /// Makes sure that an owner's rules are there, that their chains and the base are as they should be.
+    public func check(_ rules: [FilterRule], of owner: FilterOwner) throws(NetfilterError) {
+        let wanted = try Entries(rules, for: owner)
+        let present = try session.tables()
+        for identifier in wanted.tables {
+            guard present.contains(identifier) else { throw .missing("table \(identifier)") }
+            var base = BaseLayout.table(identifier)
+            if identifier == BaseLayout.inet { base.chains += wanted.chains }
+            if let repair = try repairs(base).first { throw .missing("in the packet filter: \(repair.subject)") }
+        }
+        for entry in wanted.entries {
+            guard let found = try found(entry), try !isReplaced(found, by: entry, owner) else {
+                throw .missing("element \(entry.table) \(entry.set.name) { \(entry.element.nftText) }")
+            }
+        }
+    }
+}
