@@ -1,8 +1,11 @@
 #pragma once
-// The same view of the C library's headers as CLinux has: Swift refuses two definitions of one structure.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
+// The same view of the C library's headers as CLinux has: Clang refuses two definitions of one type. See CLinux.h.
+#include <features.h>
+#ifndef __USE_GNU
+#define __USE_GNU 1
 #endif
+#include <netinet/in.h>
+
 #include <linux/netlink.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
