@@ -1,5 +1,7 @@
 #include "CLinux.h"
 
+#include <sys/ioctl.h>
+
 int swiftlet_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 
 int swiftlet_openat(int directory, const char *path, int flags, mode_t mode) {
@@ -44,6 +46,8 @@ int swiftlet_run_on_thread(void (*body)(void *), void *context) {
 void swiftlet_ignore_broken_pipes(void) { (void)signal(SIGPIPE, SIG_IGN); }
 
 int swiftlet_duplicate(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 0); }
+
+int swiftlet_namespace_type(int descriptor) { return ioctl(descriptor, NS_GET_NSTYPE); }
 
 int swiftlet_set_nonblocking(int descriptor) {
     int flags = fcntl(descriptor, F_GETFL);

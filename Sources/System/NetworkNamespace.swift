@@ -8,6 +8,8 @@ public struct NamespaceError: Error, Equatable, Sendable, CustomStringConvertibl
         case gone
         /// Something is there, but not a namespace; the file system's magic number.
         case notNamespace(magic: Int)
+        /// It is a namespace of another kind.
+        case otherKind
         /// A system call failed.
         case system(SystemError)
     }
@@ -29,6 +31,7 @@ public struct NamespaceError: Error, Equatable, Sendable, CustomStringConvertibl
         case .gone: "failed to open netns \"\(path)\": failed to Statfs \"\(path)\": no such file or directory"
         case .notNamespace(let magic):
             "failed to open netns \"\(path)\": unknown FS magic on \"\(path)\": \(String(magic, radix: 16))"
+        case .otherKind: "failed to open netns \"\(path)\": it is a namespace of another kind"
         case .system(let error): "failed to open netns \"\(path)\": \(error)"
         }
     }
@@ -51,9 +54,12 @@ public struct NetworkNamespace: ~Copyable, Sendable {
         guard unsafe fstatfs(opened.rawValue, &buffer) == 0 else {
             throw NamespaceError(path: path, reason: .system(SystemError("statfs", path, .current)))
         }
-        // A namespace file lives on nsfs; old kernels show it on procfs. A plain file of /proc is told apart by setns.
-        guard Int(buffer.f_type) == Int(NSFS_MAGIC) || Int(buffer.f_type) == Int(PROC_SUPER_MAGIC) else {
+        // A namespace file lives on nsfs. One of another kind, or another file of /proc, is as good as any other file.
+        guard Int(buffer.f_type) == Int(NSFS_MAGIC) else {
             throw NamespaceError(path: path, reason: .notNamespace(magic: Int(buffer.f_type)))
+        }
+        guard swiftlet_namespace_type(opened.rawValue) == CLONE_NEWNET else {
+            throw NamespaceError(path: path, reason: .otherKind)
         }
         file = opened
         self.path = path

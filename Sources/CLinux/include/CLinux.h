@@ -20,6 +20,7 @@
 #include <linux/magic.h>
 #include <linux/neighbour.h>
 #include <linux/net_namespace.h>
+#include <linux/nsfs.h>
 #include <linux/netlink.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
@@ -65,6 +66,8 @@ int swiftlet_run_on_thread(void (*body)(void *), void *context);
 void swiftlet_ignore_broken_pipes(void);
 /// `fcntl(F_DUPFD_CLOEXEC)` (variadic in C). Returns the new descriptor or -1.
 int swiftlet_duplicate(int descriptor);
+/// The `CLONE_NEW…` kind of an open namespace (`NS_GET_NSTYPE`), -1 when it is no namespace.
+int swiftlet_namespace_type(int descriptor);
 /// Sets `O_NONBLOCK`. Returns 0 or -1.
 int swiftlet_set_nonblocking(int descriptor);
 /// Asks the kernel to answer with extended acks, capped acks and strict dump checking. Returns 0 or -1.

@@ -68,8 +68,9 @@ extension BridgeAttachment {
         if let mac = expected.mac, MACAddress(mac) != link.mac {
             throw failure("container interface \(name) has MAC \(text(link.mac)), prevResult says \(mac)")
         }
-        if let mtu = expected.mtu, mtu != Int(link.mtu) {
-            throw failure("container interface \(name) has MTU \(link.mtu), prevResult says \(mtu)")
+        // Results before 1.1.0 say no MTU; the configuration may.
+        if let mtu = expected.mtu ?? settings.mtu.map(Int.init), mtu != Int(link.mtu) {
+            throw failure("container interface \(name) has MTU \(link.mtu), not \(mtu)")
         }
         if !settings.disablesContainerInterface, !link.isUp {
             throw failure("container interface \(name) is down")
