@@ -46,16 +46,18 @@ struct HostLocalUpkeepTests {
 
     @Test("An empty list of valid attachments means none is valid")
     func collectsAll() throws {
-        let lab = try labWithThree()
-        try collect(lab, ("cni.dev/valid-attachments", [])).expectSilence()
-        #expect(try lab.reservations("net") == [:])
+        // CRI-O says null when the network has no containers.
+        for empty in [[], nil] as [Value] {
+            let lab = try labWithThree()
+            try collect(lab, ("cni.dev/valid-attachments", empty)).expectSilence()
+            #expect(try lab.reservations("net") == [:])
+        }
     }
 
     @Test("Without a list nothing is known to be invalid")
     func collectsNothing() throws {
         let lab = try labWithThree()
         try collect(lab).expectSilence()
-        try collect(lab, ("cni.dev/valid-attachments", nil)).expectSilence()
         #expect(try lab.reservations("net").count == 3)
     }
 
