@@ -44,11 +44,14 @@ struct HostLocalUpkeepTests {
         #expect(try lab.read("\(Self.directory)/last_reserved_ip.0") == "10.1.2.5")
     }
 
-    @Test("An empty list of valid attachments, or null, means none is valid", arguments: [Value.array([]), .null])
-    func collectsAll(_ list: Value) throws {
-        let lab = try labWithThree()
-        try collect(lab, ("cni.dev/valid-attachments", list)).expectSilence()
-        #expect(try lab.reservations("net") == [:])
+    @Test("An empty list of valid attachments means none is valid")
+    func collectsAll() throws {
+        // CRI-O says null when the network has no containers.
+        for empty in [[], nil] as [Value] {
+            let lab = try labWithThree()
+            try collect(lab, ("cni.dev/valid-attachments", empty)).expectSilence()
+            #expect(try lab.reservations("net") == [:])
+        }
     }
 
     @Test("Without a list nothing is known to be invalid")
