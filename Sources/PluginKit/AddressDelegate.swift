@@ -16,6 +16,10 @@ struct AddressDelegate {
     init(_ request: Request) throws {
         self.request = request
         type = request.configuration.ipamType
+        guard type != request.configuration.type else {
+            throw CNIError(
+                CNIError.Code.invalidConfiguration, "ipam.type: \"\(type)\" would delegate to itself for ever")
+        }
         guard type == "host-local" else {
             runsInProcess = false
             return

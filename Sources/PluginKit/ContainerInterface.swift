@@ -47,7 +47,11 @@ public struct ContainerInterface: Sendable {
         }
         announcing.append(.init("net/ipv6/conf/\(name)/accept_dad", detectsDuplicates ? "1" : "0"))
         steps.append(.setParameters(announcing, .container, isOptional: true))
-        for address in addresses { steps.append(.addAddress(address.address, link: name, .container)) }
+        for address in addresses {
+            // `accept_dad` alone leaves the address tentative until a kernel thread has looked at it.
+            let skipsDetection = address.address.family == .ipv6 && !detectsDuplicates
+            steps.append(.addAddress(address.address, link: name, .container, skipsDetection: skipsDetection))
+        }
         steps.append(.changeLink(name, LinkChange { $0.isUp = true }, .container))
         if hasIPv6, detectsDuplicates {
             steps.append(.awaitDuplicateAddressDetection(link: name, .container))

@@ -20,8 +20,8 @@ struct ParityTests {
             isMeant: { $0.hasSuffix("/ifalias") }, reason: "our host veths carry the attachment's name as their alias"),
         Difference(isMeant: { $0.hasPrefix("file/run/") }, reason: "our locks live in /run"),
         Difference(
-            isMeant: { $0.hasPrefix("host/address/br0/") && $0.hasSuffix("/nodad") },
-            reason: "the gateway's address is usable at once, the reference's only after duplicate address detection"),
+            isMeant: { $0.hasSuffix("/nodad") },
+            reason: "our IPv6 addresses are usable at once, the gateway's of the reference only after a second or two"),
         Difference(
             isMeant: { $0.hasSuffix("/keep_addr_on_down") },
             reason: "IPv6 addresses survive a link that goes down, as with newer versions of the reference"),

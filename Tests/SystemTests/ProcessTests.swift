@@ -180,10 +180,14 @@ struct NamespaceTests {
                 == "failed to open netns \"/x\": failed to Statfs \"/x\": no such file or directory")
     }
 
-    @Test("a plain file of /proc is told apart when it is entered")
+    @Test("a plain file of /proc, or a namespace of another kind, is no network namespace")
     func plainProcFile() throws {
-        let namespace = try NetworkNamespace(path: "/proc/self/status")
-        #expect(throws: SystemError("setns", "/proc/self/status", .invalidArgument)) { try namespace.run { 1 } }
+        #expect(throws: NamespaceError(path: "/proc/self/status", reason: .notNamespace(magic: 0x9FA0))) {
+            _ = try NetworkNamespace(path: "/proc/self/status").descriptor
+        }
+        #expect(throws: NamespaceError(path: "/proc/self/ns/uts", reason: .otherKind)) {
+            _ = try NetworkNamespace(path: "/proc/self/ns/uts").descriptor
+        }
     }
 
     @Test("the current namespace is the same as itself")
