@@ -3,7 +3,7 @@
 #
 #   scripts/build.sh [--static | --debug] [--product NAME]...
 #
-# (default)       release into dist/bin: Swift's, C++'s and gcc's runtimes and jansson inside, libmnl and glibc shared,
+# (default)       release into dist/bin: Swift's, C++'s and gcc's runtimes, jansson and libnftnl inside, libmnl and glibc shared,
 #                 position independent, packed relative relocations, no exported symbols, stripped
 # --static        release into dist/static: no shared library at all; needs a libmnl.a, found beside libmnl.so or named
 #                 by LIBMNL_A=/path/to/libmnl.a
@@ -63,7 +63,7 @@ prepare_libraries() {
     local directory=$1 module name file original
     rm -rf "$directory"
     mkdir -p "$directory/pkgconfig"
-    for name in libstdc++.a libjansson.a; do
+    for name in libstdc++.a libjansson.a libnftnl.a; do
         if file=$(library_file "$name"); then
             ln -s "$file" "$directory/$name"
         else
@@ -74,7 +74,7 @@ prepare_libraries() {
         file=$(find_libmnl_archive)
         ln -s "$file" "$directory/libmnl.a"
     fi
-    for module in jansson libmnl; do
+    for module in jansson libmnl libnftnl; do
         original=$(pkg-config --variable=pcfiledir "$module") || die "pkg-config does not know $module"
         # The links first, the module's own directory after them for what has no archive.
         sed "s|^Libs:.*|Libs: -L$directory -L$(pkg-config --variable=libdir "$module") -l${module#lib}|" \

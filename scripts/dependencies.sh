@@ -16,7 +16,8 @@ set -euo pipefail
 # One line per package: "package probe", where the probe is a command, a pkg-config module (pc:) or a file.
 build_packages='pkg-config pkg-config
 libmnl-dev pc:libmnl
-libjansson-dev pc:jansson'
+libjansson-dev pc:jansson
+libnftnl-dev pc:libnftnl'
 
 run_packages='iproute2 ip
 iputils-ping ping

@@ -150,6 +150,7 @@ main() {
     parse_plugin_dirs "$directories"
     say "# $(containerd --version)"
     report_served_by bridge host-local "${chained[@]}"
+    own_cgroup default
     if ! start_containerd; then
         not_ok "containerd does not start here"
         finish_checks
@@ -168,6 +169,7 @@ main() {
     check_nothing_left cni-alpha
     kill "$daemon"
     wait "$daemon" 2>/dev/null || true
+    drop_cgroup
     finish_checks
 }
 

@@ -136,12 +136,14 @@ main() {
     parse_plugin_dirs "$directories"
     say "# $(podman --version), runc $(runc --version | sed -n 's/^runc version //p')"
     report_served_by bridge host-local "${chained[@]}"
+    own_cgroup libpod_parent
     configure
     if first_containers; then
         second_network
         [ "${#chained[@]}" -eq 0 ] || published_port
     fi
     remove_all
+    drop_cgroup
     finish_checks
 }
 

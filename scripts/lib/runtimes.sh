@@ -50,7 +50,20 @@ make_rootfs() {
     : >"$directory/etc/hosts"
 }
 
-# plugins_json [bridge keys…]: see the callers; writes one conflist.
+# Runtimes leave their parent control group behind, the one thing no namespace here contains. own_cgroup NAME, called
+# first, remembers whether it was there before; drop_cgroup removes what was not.
+own_cgroup() {
+    cgroup_name=$1
+    cgroup_was_there=$(find /sys/fs/cgroup -maxdepth 2 -type d -name "$1" 2>/dev/null || true)
+}
+
+drop_cgroup() {
+    [ -z "$cgroup_was_there" ] || return 0
+    # rmdir takes only groups without processes.
+    find /sys/fs/cgroup -depth -type d \( -path "*/$cgroup_name" -o -path "*/$cgroup_name/*" \) \
+        -exec rmdir {} + 2>/dev/null || true
+}
+
 # write_conflist FILE NAME BRIDGE SUBNET GATEWAY CHAINED...
 write_conflist() {
     local file=$1 name=$2 bridge=$3 subnet=$4 gateway=$5 chained
