@@ -3,7 +3,7 @@
 /// Each step that changed the world pushes what takes the change back. A step that throws pushes nothing: a single step
 /// either happened or did not.
 public struct Transaction: ~Copyable {
-    private var undos: [(what: String, undo: () throws -> Void)] = []
+    private var undos: [(what: () -> String, undo: () throws -> Void)] = []
 
     /// An empty transaction.
     public init() {}
@@ -12,7 +12,9 @@ public struct Transaction: ~Copyable {
     public var depth: Int { undos.count }
 
     /// Remembers how to take back what was just done.
-    public mutating func push(_ what: String, undo: @escaping () throws -> Void) {
+    ///
+    /// - Parameter what: the name of what was done, for the report; made only when an undo fails.
+    public mutating func push(_ what: @autoclosure @escaping () -> String, undo: @escaping () throws -> Void) {
         undos.append((what, undo))
     }
 
@@ -30,7 +32,7 @@ public struct Transaction: ~Copyable {
             do {
                 try undo()
             } catch {
-                failures.append("undo of \(what) failed: \(error)")
+                failures.append("undo of \(what()) failed: \(error)")
             }
         }
         return failures
