@@ -19,7 +19,7 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 func plugin(_ folder: String, _ extra: [Target.Dependency] = []) -> Target {
     .target(
         name: "\(folder)Plugin",
-        dependencies: ["PluginKit", "CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"] + extra,
+        dependencies: ["PluginKit", "CNI", "DBus", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"] + extra,
         path: "Sources/Plugins/\(folder)",
         swiftSettings: strict
     )
@@ -61,6 +61,7 @@ let package = Package(
         room("CNI", ["JSON", "NetworkTypes", "System"]),
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
+        room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"]),
 
@@ -76,14 +77,15 @@ let package = Package(
 
         // Fixtures and the machinery shared by the test targets.
         .target(
-            name: "TestSupport", dependencies: ["CLinux", "JSON", "NetworkTypes", "System"], path: "Tests/TestSupport",
-            swiftSettings: strict),
+            name: "TestSupport", dependencies: ["CLinux", "DBus", "JSON", "NetworkTypes", "System"],
+            path: "Tests/TestSupport", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
         tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
+        tests("DBusTests", ["DBus", "NetworkTypes", "System", "TestSupport"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",

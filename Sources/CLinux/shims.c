@@ -71,3 +71,19 @@ ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int 
     *sender = address.nl_pid;
     return received;
 }
+
+int swiftlet_connect_unix(int descriptor, const void *name, size_t length, int is_abstract) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    // One byte is for the NUL: before an abstract name, behind a path.
+    if (length >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (length == 0 || (!is_abstract && memchr(name, 0, length))) {
+        errno = EINVAL;
+        return -1;
+    }
+    memcpy(address.sun_path + (is_abstract ? 1 : 0), name, length);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+    return connect(descriptor, (struct sockaddr *)&address, size);
+}

@@ -57,6 +57,12 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable {
     public static let addressNotAvailable = Errno(rawValue: EADDRNOTAVAIL)
     /// No buffer space. The corresponding C error is `ENOBUFS`.
     public static let noBufferSpace = Errno(rawValue: ENOBUFS)
+    /// Connection refused: nobody listens. The corresponding C error is `ECONNREFUSED`.
+    public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
+    /// Connection reset by the peer. The corresponding C error is `ECONNRESET`.
+    public static let connectionReset = Errno(rawValue: ECONNRESET)
+    /// Broken pipe: the reader is gone. The corresponding C error is `EPIPE`.
+    public static let brokenPipe = Errno(rawValue: EPIPE)
     /// Timed out. The corresponding C error is `ETIMEDOUT`.
     public static let timedOut = Errno(rawValue: ETIMEDOUT)
     /// Protocol error: a malformed answer. The corresponding C error is `EPROTO`.

@@ -9,3 +9,8 @@ public func ignoreBrokenPipes() {
 public func exitProcess(_ status: Int32) -> Never {
     exit(status)
 }
+
+/// The effective user id, which peers on a Unix socket see.
+public func effectiveUserIdentifier() -> UInt32 {
+    geteuid()
+}

@@ -30,6 +30,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -75,3 +77,5 @@ int swiftlet_netlink_options(int descriptor);
 /// `recvfrom(2)` on a netlink socket with the sender's port id (its address argument is a union in C). A result larger
 /// than `size` is the size of a datagram that was cut off and lost.
 ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender);
+/// `connect(2)` to a Unix socket; `name` is a path or, when `is_abstract`, a name without its leading NUL. Returns 0 or -1.
+int swiftlet_connect_unix(int descriptor, const void *name, size_t length, int is_abstract);
