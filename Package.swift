@@ -19,7 +19,9 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 func plugin(_ folder: String, _ extra: [Target.Dependency] = []) -> Target {
     .target(
         name: "\(folder)Plugin",
-        dependencies: ["PluginKit", "CNI", "DBus", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"] + extra,
+        dependencies: [
+            "PluginKit", "CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System",
+        ] + extra,
         path: "Sources/Plugins/\(folder)",
         swiftSettings: strict
     )
@@ -46,6 +48,8 @@ let package = Package(
         .executable(name: "host-local", targets: ["host-local"]),
         .executable(name: "null", targets: ["null"]),
         .executable(name: "loopback", targets: ["loopback"]),
+        .executable(name: "portmap", targets: ["portmap"]),
+        .executable(name: "firewall", targets: ["firewall"]),
     ],
     targets: [
         // C headers and shims only.
@@ -63,17 +67,21 @@ let package = Package(
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
-        room("PluginKit", ["CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"]),
+        room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
 
         plugin("Bridge"),
         plugin("HostLocal"),
         plugin("Null"),
         plugin("Loopback"),
+        plugin("Portmap"),
+        plugin("Firewall"),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
         command("null", "Null"),
         command("loopback", "Loopback"),
+        command("portmap", "Portmap"),
+        command("firewall", "Firewall"),
 
         // Fixtures and the machinery shared by the test targets.
         .target(
@@ -90,8 +98,9 @@ let package = Package(
         tests(
             "PluginTests",
             [
-                "BridgePlugin", "HostLocalPlugin", "NullPlugin", "LoopbackPlugin", "PluginKit", "CNI", "IPAM", "JSON",
-                "Netlink", "NetworkTypes", "System", "TestSupport",
+                "BridgePlugin", "HostLocalPlugin", "NullPlugin", "LoopbackPlugin", "PortmapPlugin", "FirewallPlugin",
+                "PluginKit", "CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System",
+                "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),

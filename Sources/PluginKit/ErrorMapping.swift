@@ -1,6 +1,8 @@
 public import CNI
+internal import DBus
 internal import IPAM
 internal import JSON
+internal import Netfilter
 internal import Netlink
 internal import System
 
@@ -19,6 +21,8 @@ public enum ErrorMapping {
         case let error as Errno: CNIError(CNIError.Code.inputOutput, "\(error)")
         case let error as IPAMError: ipam(error)
         case let error as StepError: step(error)
+        case let error as NetfilterError: netfilter(error)
+        case let error as BusError: CNIError(CNIError.Code.packetFilter, "firewalld: \(error)")
         default: CNIError(CNIError.Code.internal, "\(error)", details: "this is a bug; please report it")
         }
     }
@@ -48,6 +52,15 @@ public enum ErrorMapping {
             case .io, .incomplete: CNIError.Code.inputOutput
             }
         return CNIError(code, "\(error)")
+    }
+
+    private static func netfilter(_ error: NetfilterError) -> CNIError {
+        switch error {
+        case .conflict: CNIError(CNIError.Code.foreignObject, "\(error)")
+        case .missing: CNIError(CNIError.Code.internal, "\(error)")
+        case .unsupported: CNIError(CNIError.Code.unsupportedField, "\(error)")
+        case .kernel, .system, .program, .unavailable: CNIError(CNIError.Code.packetFilter, "\(error)")
+        }
     }
 
     private static func step(_ error: StepError) -> CNIError {

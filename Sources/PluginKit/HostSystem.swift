@@ -1,5 +1,8 @@
 public import CNI
+public import DBus
+public import Netfilter
 public import Netlink
+public import NetworkTypes
 public import System
 
 /// What a plugin touches besides its standard streams: namespaces, locks, address management.
@@ -24,10 +27,38 @@ public protocol HostSystem {
     func collectAddresses(_ request: Request) throws
     /// Asks the delegate whether it could serve an ADD.
     func addressStatus(_ request: Request) throws
+    /// Opens the packet filter to add to and to compare with.
+    ///
+    /// - Throws: ``NetfilterError/unavailable(_:)`` with what the host lacks.
+    func packetFilter(_ choice: BackendChoice) throws -> any PacketFilter
+    /// Removes what an attachment has in the packet filter, whichever back end or suite made it.
+    ///
+    /// - Parameter addresses: the container's, as far as known; needed only for rules that carry nothing else.
+    func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws
+    /// Removes what a network's attachments that are not in the list have in the packet filter.
+    func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws
+    /// The running firewalld; nil when none runs.
+    func firewalld() throws -> (any FirewallZones)?
+    /// Who listens on a host port in a way that a mapping of it would cut off; nil when nobody does.
+    func holder(of mapping: PortMapping) throws -> String?
+    /// Makes the kernel forget connections, so that their next packets are looked at afresh.
+    func forgetConnections(_ matches: [ConnectionMatch]) throws
     /// Whether the kernel filters VLANs on bridges (`CONFIG_BRIDGE_VLAN_FILTERING`), found out by trying in a namespace
     /// that is thrown away.
     func filtersVLANs() throws -> Bool
 }
+
+/// firewalld's zones, as far as a container's address is concerned. Equivalent: `firewall-cmd --zone … --add-source …`.
+public protocol FirewallZones {
+    /// Makes a source part of a zone; false when it was.
+    func addSource(_ source: IPPrefix, zone: String) throws(BusError) -> Bool
+    /// Takes a source out of a zone; false when it was not in it.
+    func removeSource(_ source: IPPrefix, zone: String) throws(BusError) -> Bool
+    /// Whether a source is part of a zone.
+    func hasSource(_ source: IPPrefix, zone: String) throws(BusError) -> Bool
+}
+
+extension Firewalld: FirewallZones {}
 
 /// A lock while it is held; it is given back when the object goes away.
 public protocol HeldLock: AnyObject {

@@ -1,5 +1,8 @@
 public import CNI
+internal import DBus
+public import Netfilter
 public import Netlink
+public import NetworkTypes
 public import System
 
 /// The real host: the kernel of the namespace the process runs in, lock files under `/run`, delegates from `CNI_PATH`.
@@ -68,6 +71,28 @@ public final class KernelHost: HostSystem {
 
     /// Runs the delegate's STATUS.
     public func addressStatus(_ request: Request) throws { try AddressDelegate(request).status() }
+
+    /// Opens the chosen back end in this namespace.
+    public func packetFilter(_ choice: BackendChoice) throws -> any PacketFilter { try choice.open().0 }
+
+    /// Cleans our own tables, then what the reference plugins or the iptables back end left under the same names.
+    public func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws {
+        var errors = ErrorCollector()
+        errors.attempt { try NFTables().remove(parts, of: owner) }
+        errors.attempt { try ReferenceLeftovers().clean(owner, addresses: addresses, parts: parts) }
+        try errors.throwIfAny()
+    }
+
+    /// Collects in our own tables; entries of iptables do not say whose they are.
+    public func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws {
+        try NFTables().collect(parts, network: network, keeping: owners)
+    }
+
+    /// Asks the system bus.
+    public func firewalld() throws -> (any FirewallZones)? { try Firewalld.running(environment: .current()) }
+
+    /// Deletes conntrack entries over netlink.
+    public func forgetConnections(_ matches: [ConnectionMatch]) throws { try Conntrack().remove(matches) }
 
     /// Makes a filtering bridge in a namespace of its own and looks whether it filters.
     public func filtersVLANs() throws -> Bool {

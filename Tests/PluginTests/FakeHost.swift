@@ -1,4 +1,5 @@
 import CNI
+import Netfilter
 import Netlink
 import NetworkTypes
 import PluginKit
@@ -11,6 +12,14 @@ final class FakeHost: HostSystem {
     var containers: [String: Int32] = [:]
     /// What is allocated to whom.
     var allocations: [Attachment: CNIResult] = [:]
+    /// The packet filter's content.
+    let filter = FakeFilter.State()
+    /// firewalld; nil when it does not run.
+    var zones: FakeZones?
+    /// Who listens on which port of the host.
+    var holders: [UInt16: String] = [:]
+    /// Connections the kernel was told to forget.
+    var forgotten: [ConnectionMatch] = []
     /// What the delegate hands out next.
     var offer = CNIResult()
 
@@ -55,13 +64,37 @@ final class FakeHost: HostSystem {
 
     func filtersVLANs() throws -> Bool { kernel.filtersVLANs }
 
+    func packetFilter(_ choice: BackendChoice) throws -> any PacketFilter {
+        FakeFilter(filter) { [kernel] in try kernel.count($0, $1) }
+    }
+
+    func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws {
+        if filter.rules[owner] != nil { try packetFilter(.automatic).remove(parts, of: owner) }
+    }
+
+    func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws {
+        try packetFilter(.automatic).collect(parts, network: network, keeping: owners)
+    }
+
+    func firewalld() throws -> (any FirewallZones)? { zones }
+
+    func holder(of mapping: PortMapping) throws -> String? { holders[mapping.hostPort] }
+
+    func forgetConnections(_ matches: [ConnectionMatch]) throws { forgotten += matches }
+
     /// Everything that must be as before after a failed ADD.
     struct World: Equatable {
         var namespaces: [Int32: FakeKernel.Namespace]
         var allocations: [Attachment: CNIResult]
+        var rules: [FilterOwner: [FilterRule]]
+        var sources: [String: Set<String>]
     }
 
-    var world: World { World(namespaces: kernel.namespaces, allocations: allocations) }
+    var world: World {
+        World(
+            namespaces: kernel.namespaces, allocations: allocations, rules: filter.rules,
+            sources: (zones?.sources ?? [:]).filter { !$0.value.isEmpty })
+    }
 }
 
 private final class FreeLock: HeldLock {

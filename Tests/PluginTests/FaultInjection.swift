@@ -1,4 +1,5 @@
 import CNI
+import Netfilter
 import Netlink
 import NetworkTypes
 import PluginKit
@@ -117,6 +118,40 @@ final class FaultyStack: NetworkStack {
     }
 }
 
+/// The kernel's own packet filter whose changes pass through a ``FaultInjector``.
+final class FaultyFilter: PacketFilter {
+    private let real: any PacketFilter
+    private let injector: FaultInjector
+    var name: String { real.name }
+
+    init(_ real: any PacketFilter, _ injector: FaultInjector) {
+        self.real = real
+        self.injector = injector
+    }
+
+    private func count(_ operation: String, _ owner: FilterOwner) throws(NetfilterError) {
+        do { try injector.count(operation, owner.containerID) } catch { throw .unavailable("injected") }
+    }
+
+    func add(_ rules: [FilterRule], for owner: FilterOwner) throws(NetfilterError) {
+        try count("add rules", owner)
+        try real.add(rules, for: owner)
+    }
+
+    func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
+        try count("remove rules", owner)
+        try real.remove(parts, of: owner)
+    }
+
+    func check(_ rules: [FilterRule], of owner: FilterOwner) throws(NetfilterError) {
+        try real.check(rules, of: owner)
+    }
+
+    func collect(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws(NetfilterError) {
+        try real.collect(parts, network: network, keeping: owners)
+    }
+}
+
 /// The kernel's own network stack under fault injection; addresses come from memory.
 final class FaultyHost: HostSystem {
     let injector = FaultInjector()
@@ -153,6 +188,28 @@ final class FaultyHost: HostSystem {
     func collectAddresses(_ request: Request) throws {}
     func addressStatus(_ request: Request) throws {}
     func filtersVLANs() throws -> Bool { try real.filtersVLANs() }
+
+    func packetFilter(_ choice: BackendChoice) throws -> any PacketFilter {
+        FaultyFilter(try real.packetFilter(choice), injector)
+    }
+
+    func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws {
+        try injector.count("remove rules", owner.containerID)
+        try real.removeFilterEntries(parts, of: owner, addresses: addresses)
+    }
+
+    func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws {
+        try injector.count("collect rules", network)
+        try real.collectFilterEntries(parts, network: network, keeping: owners)
+    }
+
+    func firewalld() throws -> (any FirewallZones)? { nil }
+    func holder(of mapping: PortMapping) throws -> String? { try real.holder(of: mapping) }
+
+    func forgetConnections(_ matches: [ConnectionMatch]) throws {
+        try injector.count("forget connections", "\(matches.count)")
+        try real.forgetConnections(matches)
+    }
 }
 
 /// Keeps a container's namespace open as long as its faulty stand-in lives.

@@ -1,4 +1,5 @@
 public import CNI
+internal import Netfilter
 internal import Netlink
 internal import NetworkTypes
 
@@ -15,6 +16,10 @@ extension BridgeAttachment {
         try checkHostLink(previous, bridge, inside, host)
         if settings.isGateway { try checkGateway(previous, host) }
         if settings.hasIPAM { try checkLayer3(entry.index, previous, inside, container) }
+        let mine = previous.addresses.filter { ($0.interface ?? entry.index) == entry.index }
+        for (rule, backend) in filterRules(mine) {
+            try system.checkFilterRules([rule], of: FilterOwner(tag.attachment), backend)
+        }
     }
 
     private func failure(_ message: String) -> CNIError {

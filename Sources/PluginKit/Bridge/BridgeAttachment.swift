@@ -1,4 +1,5 @@
 public import CNI
+internal import Netfilter
 internal import Netlink
 internal import NetworkTypes
 internal import System
@@ -55,13 +56,40 @@ public struct BridgeAttachment {
                 try prepareShared(plan, executor, lock, &transaction)
                 _ = lock.tryChange(to: .shared)
             }
-            for step in plan.own + plan.forwarding {
+            for step in plan.own {
+                if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
+            }
+            try addRules(plan.result, &transaction)
+            for step in plan.forwarding {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
             }
             let result = try complete(plan.result, version, host, container.stack)
             // A result the asked version cannot express must fail while everything can still be taken back.
             _ = try result.document(version)
             return result
+        }
+    }
+
+    /// What the packet filter has to do for the attachment, each with the back end it is for.
+    func filterRules(_ addresses: [CNIResult.Address]) -> [(rule: FilterRule, backend: BackendChoice)] {
+        var rules: [(rule: FilterRule, backend: BackendChoice)] = []
+        if settings.masquerades, !addresses.isEmpty {
+            rules.append((.masquerade(Masquerade(addresses: addresses.map(\.address))), settings.masqueradeBackend))
+        }
+        if settings.checksSource {
+            // Bridges' own frames are nf_tables' alone.
+            let bound = AntiSpoof(link: tag.linkName, mac: settings.mac ?? tag.containerMAC)
+            rules.append((.antiSpoof(bound), .nftables))
+        }
+        return rules
+    }
+
+    private func addRules(_ result: CNIResult, _ transaction: inout Transaction) throws {
+        let owner = FilterOwner(tag.attachment)
+        for (rule, backend) in filterRules(result.addresses) {
+            let filter = try system.packetFilter(backend)
+            try filter.add([rule], for: owner)
+            transaction.push("the packet filter's rules") { try filter.remove([.masquerade, .antiSpoof], of: owner) }
         }
     }
 

@@ -1,4 +1,5 @@
 public import CNI
+public import Netfilter
 public import NetworkTypes
 
 /// How a container is connected to a bridge; the names in quotes are the `bridge` plugin's keys.
@@ -35,6 +36,12 @@ public struct BridgeSettings: Equatable, Sendable {
     public var mac: MACAddress?
     /// `dns`; replaces the delegate's when any field is given.
     public var dns: CNIResult.DNS?
+    /// `ipMasq`: what leaves the network gets the host's address.
+    public var masquerades = false
+    /// `ipMasqBackend`.
+    public var masqueradeBackend = BackendChoice.automatic
+    /// `macspoofchk`: the port takes frames from the container's own MAC only.
+    public var checksSource = false
     /// Whether the container gets addresses.
     public var hasIPAM = false
 

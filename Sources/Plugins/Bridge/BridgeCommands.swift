@@ -1,5 +1,7 @@
 public import CNI
+internal import Netfilter
 internal import Netlink
+internal import NetworkTypes
 public import PluginKit
 
 /// The `bridge` plugin: a veth pair between the container and a bridge on the host.
@@ -25,6 +27,11 @@ public struct BridgeCommands: PluginCommands {
         var errors = ErrorCollector()
         // A result that cannot be read tells nothing; the rest of DEL does not need it.
         let previous = (try? request.configuration.previousResult()) ?? nil
+        errors.attempt {
+            try system.removeFilterEntries(
+                [.masquerade, .antiSpoof], of: FilterOwner(request.attachment),
+                addresses: previous?.addresses.map(\.address.address) ?? [])
+        }
         BridgeRemoval(system: system).removeLinks(
             AttachmentTag(request.attachment), sandbox: request.invocation.netns,
             interfaceName: request.attachment.interfaceName, previous: previous, errors: &errors)
@@ -53,6 +60,13 @@ public struct BridgeCommands: PluginCommands {
         let network = request.configuration.name
         BridgeRemoval(system: system).removeGarbage(
             network: network, valid: valid?.map { AttachmentTag(network: network, $0) }, errors: &errors)
+        if let valid {
+            errors.attempt {
+                try system.collectFilterEntries(
+                    [.masquerade, .antiSpoof], network: network,
+                    keeping: valid.map { FilterOwner(network: network, $0) })
+            }
+        }
         if !request.configuration.ipamType.isEmpty { errors.attempt { try system.collectAddresses(request) } }
         try errors.throwIfAny()
     }
@@ -68,7 +82,17 @@ public struct BridgeCommands: PluginCommands {
         if settings.usesVLANs, try !system.filtersVLANs() {
             throw CNIError(CNIError.Code.notAvailable, StepError.noVLANFiltering(bridge: settings.bridge).description)
         }
+        if settings.masquerades { try requireFilter(settings.masqueradeBackend) }
+        if settings.checksSource { try requireFilter(.nftables) }
         if settings.hasIPAM { try system.addressStatus(request) }
+    }
+
+    private func requireFilter(_ backend: BackendChoice) throws {
+        do {
+            _ = try system.packetFilter(backend)
+        } catch {
+            throw CNIError(CNIError.Code.notAvailable, ErrorMapping.cniError(error).description)
+        }
     }
 
     private func attachment(_ settings: BridgeSettings, _ request: Request) -> BridgeAttachment {

@@ -1,5 +1,6 @@
 internal import CNI
 internal import JSON
+internal import Netfilter
 internal import NetworkTypes
 internal import PluginKit
 
@@ -28,7 +29,9 @@ extension BridgeSettings {
         mac = try Self.mac(request)
         dns = try Self.dns(root.member("dns"))
         hasIPAM = !configuration.ipamType.isEmpty
-        try refuseUnsupported(root)
+        masquerades = try root.member("ipMasq").bool() ?? false
+        masqueradeBackend = try Self.backend(root.member("ipMasqBackend"))
+        checksSource = try root.member("macspoofchk").bool() ?? false
         try refuseContradictions(root)
     }
 
@@ -50,18 +53,12 @@ extension BridgeSettings {
         return (try? InterfaceName(readable)) != nil ? readable : "br-\(SHA512.hex(network, length: 12))"
     }
 
-    private func refuseUnsupported(_ root: Reader) throws(DecodingError) {
-        for name in ["ipMasq", "macspoofchk"] {
-            let key = try root.member(name)
-            if try key.bool() ?? false {
-                throw key.error(
-                    "true is not supported by this version; remove the key or chain a plugin that does it",
-                    kind: .unsupported)
-            }
-        }
-        let backend = try root.member("ipMasqBackend")
-        if let name = try backend.string(), !["", "iptables", "nftables"].contains(name) {
-            throw backend.error("unknown ipmasq backend \"\(name)\"")
+    private static func backend(_ key: Reader) throws(DecodingError) -> BackendChoice {
+        switch try key.string() ?? "" {
+        case "": return .automatic
+        case "nftables": return .nftables
+        case "iptables": return .iptables
+        case let name: throw key.error("unknown ipmasq backend \"\(name)\"", verbatim: true)
         }
     }
 
@@ -77,6 +74,10 @@ extension BridgeSettings {
         if isInternal && isDefaultGateway {
             throw try root.member("internal")
                 .error("an internal network has no default route; remove isDefaultGateway or use isGateway")
+        }
+        if isInternal && masquerades {
+            throw try root.member("internal")
+                .error("an internal network has no way out to masquerade; remove ipMasq")
         }
         if vlan != nil && isGateway && gatewayLink.utf8.count > InterfaceName.maximumLength {
             throw try root.member("bridge")

@@ -1,0 +1,4 @@
+import FirewallPlugin
+import PluginKit
+
+PluginMain.run(FirewallCommands(system: KernelHost()))

@@ -1,0 +1,4 @@
+import PluginKit
+import PortmapPlugin
+
+PluginMain.run(PortmapCommands(system: KernelHost()))

@@ -1,0 +1,105 @@
+internal import CNI
+internal import JSON
+internal import Netfilter
+internal import NetworkTypes
+internal import PluginKit
+
+/// The `portmap` plugin's configuration, decoded and checked whole.
+struct PortmapConfiguration: Equatable {
+    /// `backend`.
+    var backend = BackendChoice.automatic
+    /// `snat` and `masqAll` together.
+    var sourceRewrite = PortForward.SourceRewrite.hairpin
+    /// `markMasqBit`, 0...31.
+    var markBit: UInt8 = 13
+    /// `externalSetMarkChain`.
+    var externalSetMarkChain: String?
+    /// `conditionsV4`.
+    var conditions4: [String] = []
+    /// `conditionsV6`.
+    var conditions6: [String] = []
+    /// `runtimeConfig.portMappings`.
+    var mappings: [PortMapping] = []
+
+    /// Decodes the request's configuration.
+    init(_ request: Request) throws {
+        let root = request.configuration.root
+        conditions4 = try root.member("conditionsV4").strings()
+        conditions6 = try root.member("conditionsV6").strings()
+        externalSetMarkChain = try root.member("externalSetMarkChain").string().flatMap { $0.isEmpty ? nil : $0 }
+        let bit = try root.member("markMasqBit")
+        if let number = try bit.integer() {
+            guard (0...31).contains(number) else {
+                throw bit.error("MasqMarkBit must be between 0 and 31", verbatim: true)
+            }
+            if externalSetMarkChain != nil {
+                throw bit.error("Cannot specify externalSetMarkChain and markMasqBit", verbatim: true)
+            }
+            markBit = UInt8(number)
+        }
+        let snat = try root.member("snat").bool() ?? true
+        let all = try root.member("masqAll").bool() ?? false
+        sourceRewrite = !snat ? .none : all ? .all : .hairpin
+        backend = try Self.backend(root, conditions4 + conditions6, externalSetMarkChain)
+        for element in try request.configuration.runtimeConfig.member("portMappings").elements() {
+            mappings += try Self.mappings(element)
+        }
+    }
+
+    /// The back end asked for, or the one whose language the conditions are in: iptables' words begin with "-" or "!".
+    private static func backend(_ root: Reader, _ conditions: [String], _ chain: String?) throws(DecodingError)
+        -> BackendChoice
+    {
+        let key = try root.member("backend")
+        let speaksIPTables = conditions.first.map { $0.hasPrefix("-") || $0.hasPrefix("!") }
+        let names = ["conditionsV4", "conditionsV6"].filter { (try? root.member($0).strings().isEmpty) == false }
+        switch try key.string() ?? "" {
+        case "":
+            if chain != nil || speaksIPTables == true { return .iptables }
+            return speaksIPTables == false ? .nftables : .automatic
+        case "nftables":
+            let foreign = (chain == nil ? [] : ["externalSetMarkChain"]) + (speaksIPTables == true ? names : [])
+            if foreign.isEmpty { return .nftables }
+            throw key.error(
+                "nftables backend was requested but configuration contains iptables-specific options "
+                    + "[\(foreign.joined(separator: " "))]", verbatim: true)
+        case "iptables":
+            if speaksIPTables != false { return .iptables }
+            throw key.error(
+                "iptables backend was requested but configuration contains nftables-specific options "
+                    + "[\(names.joined(separator: " "))]", verbatim: true)
+        case let name: throw key.error("unrecognized backend \"\(name)\"", verbatim: true)
+        }
+    }
+
+    /// The mappings of one entry; `protocol` may be a list ("tcp,udp").
+    private static func mappings(_ entry: Reader) throws(DecodingError) -> [PortMapping] {
+        let hostPort = try port(entry.member("hostPort"), "host")
+        let containerPort = try port(entry.member("containerPort"), "container")
+        let hostKey = try entry.member("hostIP")
+        var hostAddress: IPAddress?
+        if let text = try hostKey.string(), !text.isEmpty {
+            guard let address = IPAddress(text) else { throw hostKey.error("\"\(text)\" is not an IP address") }
+            hostAddress = address
+        }
+        let key = try entry.member("protocol")
+        let names = (try key.string() ?? "").lowercased().split(separator: ",")
+        var mappings: [PortMapping] = []
+        for name in names.isEmpty ? ["tcp"] : names {
+            guard let transport = TransportProtocol(String(name)) else {
+                throw key.error("\"\(name)\" is not a protocol with ports: use tcp, udp or sctp")
+            }
+            mappings.append(
+                PortMapping(transport, hostAddress: hostAddress, hostPort: hostPort, containerPort: containerPort))
+        }
+        return mappings
+    }
+
+    private static func port(_ key: Reader, _ whose: String) throws(DecodingError) -> UInt16 {
+        let number = try key.integer() ?? 0
+        guard (1...65535).contains(number) else {
+            throw key.error("Invalid \(whose) port number: \(number)", verbatim: true)
+        }
+        return UInt16(number)
+    }
+}
