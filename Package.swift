@@ -50,6 +50,7 @@ let package = Package(
         .executable(name: "loopback", targets: ["loopback"]),
         .executable(name: "portmap", targets: ["portmap"]),
         .executable(name: "firewall", targets: ["firewall"]),
+        .executable(name: "gwbridge-nat", targets: ["gwbridge-nat"]),
     ],
     targets: [
         // C headers and shims only.
@@ -75,6 +76,7 @@ let package = Package(
         plugin("Loopback"),
         plugin("Portmap"),
         plugin("Firewall"),
+        plugin("GwbridgeNAT"),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
@@ -82,6 +84,7 @@ let package = Package(
         command("loopback", "Loopback"),
         command("portmap", "Portmap"),
         command("firewall", "Firewall"),
+        command("gwbridge-nat", "GwbridgeNAT"),
 
         // Fixtures and the machinery shared by the test targets.
         .target(
@@ -99,6 +102,7 @@ let package = Package(
             "PluginTests",
             [
                 "BridgePlugin", "HostLocalPlugin", "NullPlugin", "LoopbackPlugin", "PortmapPlugin", "FirewallPlugin",
+                "GwbridgeNATPlugin",
                 "PluginKit", "CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System",
                 "TestSupport",
             ]),

@@ -94,12 +94,16 @@ public struct HostLocal: Sendable {
     ///
     /// A reservation in the old format stays as long as any valid owner has its container.
     /// - Throws: ``IPAMError/incomplete(_:)`` with all addresses that could not be read or given back.
-    public func collectGarbage(valid: Set<Owner>) throws(IPAMError) {
+    ///
+    /// - Parameter isConcerned: limits the collection to some owners, where several networks share the addresses.
+    public func collectGarbage(
+        valid: Set<Owner>, where isConcerned: (Owner) -> Bool = { _ in true }
+    ) throws(IPAMError) {
         guard let path = try existingDirectory() else { return }
         let records = Set(valid.map(\.record)).union(valid.map(\.oldRecord))
         let faults = try withLedger(path) { (ledger) throws(IPAMError) in
             do throws(SystemError) {
-                return try ledger.collect { !records.contains($0) }
+                return try ledger.collect { !records.contains($0) && isConcerned(Owner(record: $0)) }
             } catch {
                 throw .io(error)
             }

@@ -14,6 +14,13 @@ public struct Owner: Hashable, Sendable {
     /// What a reservation file of this owner contains.
     var record: [UInt8] { Array("\(containerID)\r\n\(interfaceName)".utf8) }
 
+    /// The owner a reservation file names; one of the old format has no interface.
+    init(record: [UInt8]) {
+        let lines = String(decoding: record, as: UTF8.self).split(separator: "\r\n", maxSplits: 1)
+        self.init(
+            containerID: lines.first.map(String.init) ?? "", interfaceName: lines.count > 1 ? String(lines[1]) : "")
+    }
+
     /// What it contained before interfaces were recorded; still honoured.
     var oldRecord: [UInt8] { Array(containerID.utf8) }
 }

@@ -1,5 +1,5 @@
 public import CNI
-internal import IPAM
+public import IPAM
 internal import JSON
 internal import NetworkTypes
 internal import System
@@ -64,7 +64,8 @@ public enum HostLocalCommands {
 }
 
 extension CNIResult {
-    init(_ allocation: Allocation) {
+    /// The result of an allocation: addresses without interfaces.
+    public init(_ allocation: Allocation) {
         self.init()
         addresses = allocation.addresses.map { CNIResult.Address(address: $0.prefix, gateway: $0.gateway) }
         routes = allocation.routes.map { route in

@@ -74,8 +74,11 @@ struct Entries: Equatable {
             var own = [address.network]
             own += masquerade.exempt.filter { $0.family == family }.map(\.network).sorted { $0.first < $1.first }
             let multicast = Self.multicast(family)
-            let rules = (own + [multicast]).map { Rule(.to($0), .verdict(.return)) } + [Rule(.masquerade)]
-            let chain = Self.networkChain("masquerade", owner.network, own, rules)
+            let source = masquerade.source.flatMap { $0.family == family ? $0 : nil }
+            let rewrite = source.map { Rule(.sourceTo($0)) } ?? Rule(.masquerade)
+            let rules = (own + [multicast]).map { Rule(.to($0), .verdict(.return)) } + [rewrite]
+            let content = own + (source.map { [IPPrefix(host: $0)] } ?? [])
+            let chain = Self.networkChain("masquerade", owner.network, content, rules)
             add(chain)
             add(
                 BaseLayout.masquerade(family), [.address(address.address)], .verdict(.goto(chain.name)), owner.comment,

@@ -26,11 +26,14 @@ public struct Masquerade: Hashable, Sendable {
     public let addresses: [IPPrefix]
     /// More networks that are reached with the container's own address.
     public let exempt: [IPPrefix]
+    /// The address of the host to leave with, in its family; nil is the outgoing interface's.
+    public let source: IPAddress?
 
     /// Describes what to masquerade.
-    public init(addresses: [IPPrefix], exempt: [IPPrefix] = []) {
+    public init(addresses: [IPPrefix], exempt: [IPPrefix] = [], source: IPAddress? = nil) {
         self.addresses = addresses
         self.exempt = exempt
+        self.source = source
     }
 }
 

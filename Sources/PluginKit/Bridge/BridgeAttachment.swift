@@ -74,7 +74,8 @@ public struct BridgeAttachment {
     func filterRules(_ addresses: [CNIResult.Address]) -> [(rule: FilterRule, backend: BackendChoice)] {
         var rules: [(rule: FilterRule, backend: BackendChoice)] = []
         if settings.masquerades, !addresses.isEmpty {
-            rules.append((.masquerade(Masquerade(addresses: addresses.map(\.address))), settings.masqueradeBackend))
+            let masquerade = Masquerade(addresses: addresses.map(\.address), source: settings.masqueradeAddress)
+            rules.append((.masquerade(masquerade), settings.masqueradeBackend))
         }
         if settings.checksSource {
             // Bridges' own frames are nf_tables' alone.

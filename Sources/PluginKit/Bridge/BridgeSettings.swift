@@ -40,6 +40,8 @@ public struct BridgeSettings: Equatable, Sendable {
     public var masquerades = false
     /// `ipMasqBackend`.
     public var masqueradeBackend = BackendChoice.automatic
+    /// The host's address that leaving traffic gets; nil is the outgoing interface's.
+    public var masqueradeAddress: IPAddress?
     /// `macspoofchk`: the port takes frames from the container's own MAC only.
     public var checksSource = false
     /// Whether the container gets addresses.

@@ -30,7 +30,7 @@ extension BridgeSettings {
         dns = try Self.dns(root.member("dns"))
         hasIPAM = !configuration.ipamType.isEmpty
         masquerades = try root.member("ipMasq").bool() ?? false
-        masqueradeBackend = try Self.backend(root.member("ipMasqBackend"))
+        masqueradeBackend = try BackendChoice(decoding: root.member("ipMasqBackend"))
         checksSource = try root.member("macspoofchk").bool() ?? false
         try refuseContradictions(root)
     }
@@ -51,15 +51,6 @@ extension BridgeSettings {
     static func derivedName(network: String) -> String {
         let readable = "br-\(network)"
         return (try? InterfaceName(readable)) != nil ? readable : "br-\(SHA512.hex(network, length: 12))"
-    }
-
-    private static func backend(_ key: Reader) throws(DecodingError) -> BackendChoice {
-        switch try key.string() ?? "" {
-        case "": return .automatic
-        case "nftables": return .nftables
-        case "iptables": return .iptables
-        case let name: throw key.error("unknown ipmasq backend \"\(name)\"", verbatim: true)
-        }
     }
 
     private func refuseContradictions(_ root: Reader) throws(DecodingError) {

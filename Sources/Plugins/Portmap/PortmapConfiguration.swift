@@ -41,9 +41,7 @@ struct PortmapConfiguration: Equatable {
         let all = try root.member("masqAll").bool() ?? false
         sourceRewrite = !snat ? .none : all ? .all : .hairpin
         backend = try Self.backend(root, conditions4 + conditions6, externalSetMarkChain)
-        for element in try request.configuration.runtimeConfig.member("portMappings").elements() {
-            mappings += try Self.mappings(element)
-        }
+        mappings = try PortMapping.list(request.configuration.runtimeConfig.member("portMappings"))
     }
 
     /// The back end asked for, or the one whose language the conditions are in: iptables' words begin with "-" or "!".
@@ -70,36 +68,5 @@ struct PortmapConfiguration: Equatable {
                     + "[\(names.joined(separator: " "))]", verbatim: true)
         case let name: throw key.error("unrecognized backend \"\(name)\"", verbatim: true)
         }
-    }
-
-    /// The mappings of one entry; `protocol` may be a list ("tcp,udp").
-    private static func mappings(_ entry: Reader) throws(DecodingError) -> [PortMapping] {
-        let hostPort = try port(entry.member("hostPort"), "host")
-        let containerPort = try port(entry.member("containerPort"), "container")
-        let hostKey = try entry.member("hostIP")
-        var hostAddress: IPAddress?
-        if let text = try hostKey.string(), !text.isEmpty {
-            guard let address = IPAddress(text) else { throw hostKey.error("\"\(text)\" is not an IP address") }
-            hostAddress = address
-        }
-        let key = try entry.member("protocol")
-        let names = (try key.string() ?? "").lowercased().split(separator: ",")
-        var mappings: [PortMapping] = []
-        for name in names.isEmpty ? ["tcp"] : names {
-            guard let transport = TransportProtocol(String(name)) else {
-                throw key.error("\"\(name)\" is not a protocol with ports: use tcp, udp or sctp")
-            }
-            mappings.append(
-                PortMapping(transport, hostAddress: hostAddress, hostPort: hostPort, containerPort: containerPort))
-        }
-        return mappings
-    }
-
-    private static func port(_ key: Reader, _ whose: String) throws(DecodingError) -> UInt16 {
-        let number = try key.integer() ?? 0
-        guard (1...65535).contains(number) else {
-            throw key.error("Invalid \(whose) port number: \(number)", verbatim: true)
-        }
-        return UInt16(number)
     }
 }

@@ -1,0 +1,4 @@
+import GwbridgeNATPlugin
+import PluginKit
+
+PluginMain.run(GwbridgeCommands(system: KernelHost()))

@@ -1,0 +1,197 @@
+public import CNI
+internal import Netfilter
+internal import Netlink
+internal import NetworkTypes
+public import PluginKit
+internal import System
+
+/// The `gwbridge-nat` plugin: a container's way out, over a bridge of the host's own and under the host's address.
+///
+/// Chained after a plugin whose network ends at the cluster's edge it adds a second interface; alone it is a network of
+/// its own. It is what docker_gwbridge is to Docker's overlay networks.
+public struct GwbridgeCommands: PluginCommands {
+    /// The name the executable goes by.
+    public let name = "gwbridge-nat"
+    /// The network whose addresses all containers on a gateway bridge share; a directory in `dataDir`.
+    static let addressNetwork = "swiftlet-gwbridge"
+    private let system: any HostSystem
+
+    /// The plugin on a host.
+    public init(system: any HostSystem) {
+        self.system = system
+    }
+
+    /// Connects the container to the gateway bridge (CNI specification, ADD); its interface and address come after those
+    /// of the earlier plugins.
+    public func add(_ request: Request) throws -> CNIResult {
+        let configuration = try GwbridgeConfiguration(request)
+        let chained = try request.configuration.previousResult()
+        let addresses = try GatewayAddresses(subnet: subnet(configuration), request)
+        let attachment = attachment(configuration, request, after: chained)
+        let owner = FilterOwner(identity(request))
+        return try withTransaction { transaction in
+            // Alone the result must be expressible as it is; chained it becomes part of another.
+            let own = try attachment.add(
+                version: .newest, allocate: { try addresses.allocate() }, release: { try addresses.release() })
+            transaction.push("the gateway interface") {
+                var errors = ErrorCollector()
+                remove(request, errors: &errors)
+                errors.attempt { try addresses.release() }
+                try errors.throwIfAny()
+            }
+            if !configuration.mappings.isEmpty {
+                let filter = try system.packetFilter(configuration.backend)
+                try filter.add([forward(configuration, own.addresses)], for: owner)
+            }
+            let result = merge(chained, own)
+            _ = try result.document(request.configuration.version)
+            return result
+        }
+    }
+
+    /// Removes the connection (CNI specification, DEL). Everything is tried; the address is released last.
+    public func delete(_ request: Request) throws {
+        var errors = ErrorCollector()
+        remove(request, errors: &errors)
+        errors.attempt { try GatewayAddresses.release(request) }
+        try errors.throwIfAny()
+    }
+
+    /// Compares the connection with the kernel (CNI specification, CHECK).
+    public func check(_ request: Request) throws {
+        let configuration = try GwbridgeConfiguration(request)
+        guard let previous = try request.configuration.previousResult() else {
+            throw CNIError(CNIError.Code.invalidConfiguration, "Required prevResult missing")
+        }
+        try GatewayAddresses(subnet: subnet(configuration), request).check()
+        let tag = AttachmentTag(identity(request))
+        // The container's end follows the host's, which is named by its tag.
+        guard let port = previous.interfaces.firstIndex(where: { $0.name == tag.linkName }),
+            previous.interfaces.indices.contains(port + 1)
+        else {
+            throw CNIError(CNIError.Code.internal, "prevResult has no interface of bridge \(configuration.bridge)")
+        }
+        var own = previous
+        own.addresses = previous.addresses.filter { $0.interface == port + 1 }
+        let gateways = Set(own.addresses.compactMap(\.gateway))
+        own.routes = previous.routes.filter { $0.gateway.map(gateways.contains) ?? false }
+        try attachment(configuration, request, name: previous.interfaces[port + 1].name).check(own)
+        guard !configuration.mappings.isEmpty else { return }
+        try system.checkFilterRules(
+            [forward(configuration, own.addresses)], of: FilterOwner(identity(request)), configuration.backend)
+    }
+
+    /// Removes what belongs to no valid attachment of the network (CNI specification, GC).
+    public func collectGarbage(_ request: Request) throws {
+        guard let valid = try request.configuration.validAttachments().known else { return }
+        var errors = ErrorCollector()
+        let network = Self.gatewayNetwork(request.configuration.name)
+        BridgeRemoval(system: system).removeGarbage(
+            network: network, valid: valid.map { AttachmentTag(network: network, $0) }, errors: &errors)
+        errors.attempt {
+            try system.collectFilterEntries(
+                .all, network: network, keeping: valid.map { FilterOwner(network: network, $0) })
+        }
+        errors.attempt { try GatewayAddresses.collect(request, keeping: valid) }
+        try errors.throwIfAny()
+    }
+
+    /// Says whether a connection could be made now (CNI specification, STATUS).
+    public func status(_ request: Request) throws {
+        let configuration = try GwbridgeConfiguration(request)
+        do {
+            if configuration.masquerades { _ = try system.packetFilter(configuration.backend) }
+            _ = try subnet(configuration)
+        } catch {
+            throw CNIError(CNIError.Code.notAvailable, ErrorMapping.cniError(error).description)
+        }
+        if let link = try system.hostStack().link(named: configuration.bridge), link.kind != "bridge" {
+            throw CNIError(
+                CNIError.Code.notAvailable, "\"\(configuration.bridge)\" already exists but is not a bridge",
+                details: "choose another name with the key \"bridge\"")
+        }
+    }
+
+    // MARK: Identity
+
+    /// What the attachment is called on the gateway bridge: an earlier plugin of the chain goes by the plain name. "@" is
+    /// in no network's name.
+    static func gatewayNetwork(_ network: String) -> String { "\(network)@gw" }
+
+    private func identity(_ request: Request) -> Attachment {
+        Attachment(
+            network: Self.gatewayNetwork(request.configuration.name), containerID: request.attachment.containerID,
+            interfaceName: request.attachment.interfaceName)
+    }
+
+    private func attachment(_ configuration: GwbridgeConfiguration, _ request: Request, after chained: CNIResult?)
+        -> BridgeAttachment
+    {
+        let usual = chained == nil ? request.attachment.interfaceName : "gw0"
+        // A network before us that says where the rest of the world is leaves nothing to add.
+        let hasWayOut = chained?.routes.contains { $0.destination.length == 0 } ?? false
+        return attachment(
+            configuration, request, name: configuration.interface ?? usual, isDefaultGateway: !hasWayOut)
+    }
+
+    private func attachment(
+        _ configuration: GwbridgeConfiguration, _ request: Request, name: String, isDefaultGateway: Bool = true
+    ) -> BridgeAttachment {
+        var settings = BridgeSettings(bridge: configuration.bridge)
+        settings.isGateway = true
+        settings.isDefaultGateway = isDefaultGateway && !configuration.isInternal
+        settings.isInternal = configuration.isInternal
+        settings.isIsolated = !configuration.communicates
+        settings.masquerades = configuration.masquerades && !configuration.isInternal
+        settings.masqueradeBackend = configuration.backend
+        settings.masqueradeAddress = configuration.sourceAddress
+        settings.mtu = configuration.mtu
+        settings.hasIPAM = true
+        return BridgeAttachment(
+            system: system, settings: settings, tag: AttachmentTag(identity(request)),
+            sandbox: request.invocation.netns, interfaceName: name)
+    }
+
+    // MARK: Parts
+
+    private func forward(_ configuration: GwbridgeConfiguration, _ addresses: [CNIResult.Address]) -> FilterRule {
+        .portForward(PortForward(configuration.mappings, to: addresses.map(\.address)))
+    }
+
+    private func merge(_ chained: CNIResult?, _ own: CNIResult) -> CNIResult {
+        guard var result = chained else { return own }
+        let offset = result.interfaces.count
+        result.interfaces += own.interfaces
+        result.addresses += own.addresses.map { address in
+            var moved = address
+            moved.interface = address.interface.map { $0 + offset }
+            return moved
+        }
+        result.routes += own.routes
+        return result
+    }
+
+    private func subnet(_ configuration: GwbridgeConfiguration) throws -> IPPrefix {
+        let host = try system.hostStack()
+        let bridge = try host.link(named: configuration.bridge)
+        let addresses = try host.addresses(link: nil)
+        let routes = configuration.subnet == nil ? try host.routes(family: .ipv4).map(\.destination) : []
+        let subnet = GatewayPool.choose(
+            asked: configuration.subnet, bridge: addresses.filter { $0.link == bridge?.index }.map(\.prefix),
+            host: routes + addresses.map(\.prefix))
+        guard let subnet else {
+            throw CNIError(
+                CNIError.Code.poolExhausted, "every private network for the gateway bridge is in use on this host",
+                details: "name one with the key \"subnet\"")
+        }
+        return subnet
+    }
+
+    /// The container's end goes with the host's; it is not looked for by name, which may be another plugin's.
+    private func remove(_ request: Request, errors: inout ErrorCollector) {
+        let identity = identity(request)
+        errors.attempt { try system.removeFilterEntries(.all, of: FilterOwner(identity), addresses: []) }
+        BridgeRemoval(system: system).removeLinks(
+            AttachmentTag(identity), sandbox: "", interfaceName: "", previous: nil, errors: &errors)
+    }
+}
