@@ -161,11 +161,12 @@ extension BridgeAttachment {
         families.formUnion(previous.routes.map(\.destination.family))
         var routes: [AddressFamily: [Route]] = [:]
         for family in families { routes[family] = try container.routes(family: family) }
-        for wanted in networks + previous.routes.map({ interface.route($0) }) {
+        let asked = previous.routes.map { interface.route($0) }
+        for wanted in networks + asked {
             let found = (routes[wanted.destination.family] ?? []).contains { route in
-                guard route.destination == wanted.destination, route.link == nil || route.link == inside.index else {
-                    return false
-                }
+                guard route.destination == wanted.destination else { return false }
+                // A route of the result may be a chained plugin's, by another interface.
+                if !asked.contains(wanted), let link = route.link, link != inside.index { return false }
                 // A later plugin may send the default route elsewhere (sbr, a VPN): any will do.
                 return wanted.destination.length == 0 || wanted.gateway == nil || route.gateway == wanted.gateway
             }

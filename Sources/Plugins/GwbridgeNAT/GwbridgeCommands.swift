@@ -39,10 +39,8 @@ public struct GwbridgeCommands: PluginCommands {
                 errors.attempt { try addresses.release() }
                 try errors.throwIfAny()
             }
-            if !configuration.mappings.isEmpty {
-                let filter = try system.packetFilter(configuration.backend)
-                try filter.add([forward(configuration, own.addresses)], for: owner)
-            }
+            let filter = try system.packetFilter(configuration.backend)
+            try filter.add(rules(configuration, request, own.addresses), for: owner)
             let result = merge(chained, own)
             _ = try result.document(request.configuration.version)
             return result
@@ -76,9 +74,8 @@ public struct GwbridgeCommands: PluginCommands {
         let gateways = Set(own.addresses.compactMap(\.gateway))
         own.routes = previous.routes.filter { $0.gateway.map(gateways.contains) ?? false }
         try attachment(configuration, request, name: previous.interfaces[port + 1].name).check(own)
-        guard !configuration.mappings.isEmpty else { return }
         try system.checkFilterRules(
-            [forward(configuration, own.addresses)], of: FilterOwner(identity(request)), configuration.backend)
+            rules(configuration, request, own.addresses), of: FilterOwner(identity(request)), configuration.backend)
     }
 
     /// Removes what belongs to no valid attachment of the network (CNI specification, GC).
@@ -154,8 +151,16 @@ public struct GwbridgeCommands: PluginCommands {
 
     // MARK: Parts
 
-    private func forward(_ configuration: GwbridgeConfiguration, _ addresses: [CNIResult.Address]) -> FilterRule {
-        .portForward(PortForward(configuration.mappings, to: addresses.map(\.address)))
+    /// What the packet filter has to do besides the masquerade. Isolated ports keep containers apart on the bridge; the
+    /// rules keep them apart where the host routes between them, and let them out where it drops by default.
+    private func rules(
+        _ configuration: GwbridgeConfiguration, _ request: Request, _ addresses: [CNIResult.Address]
+    ) -> [FilterRule] {
+        let firewall = Firewall(
+            addresses: addresses.map(\.address.address), ingress: configuration.communicates ? .sameBridge : .isolated,
+            bridge: configuration.bridge, port: AttachmentTag(identity(request)).linkName)
+        let forward = PortForward(configuration.mappings, to: addresses.map(\.address))
+        return [.firewall(firewall)] + (configuration.mappings.isEmpty ? [] : [.portForward(forward)])
     }
 
     private func merge(_ chained: CNIResult?, _ own: CNIResult) -> CNIResult {
