@@ -27,6 +27,10 @@ public struct Dispatcher {
     /// The most bytes taken from standard input.
     public static let inputLimit = 1 << 20
 
+    /// The version of the reference plugins whose features ours have. Clients such as nerdctl decide by it what a plugin
+    /// can do (`firewall` from 1.7.1 on: `ingressPolicy: isolated`); our own version follows as build metadata.
+    public static let referenceLevel = "1.9.1"
+
     private let commands: any PluginCommands
     private let environment: Environment
     private let readInput: (Int) throws(Errno) -> [UInt8]
@@ -70,7 +74,7 @@ public struct Dispatcher {
         let versions = commands.supportedVersions.map(\.rawValue).joined(separator: ", ")
         return Outcome(
             errorOutput: """
-                CNI \(commands.name) plugin v\(suiteVersion)
+                CNI \(commands.name) plugin v\(Self.referenceLevel)+swiftlet.\(suiteVersion)
                 CNI protocol versions supported: \(versions)
 
                 """)

@@ -200,7 +200,7 @@ import Testing
         let outcome = call.run(commands)
         #expect(
             outcome.errorOutput == """
-                CNI firewall plugin v\(suiteVersion)
+                CNI firewall plugin v1.9.1+swiftlet.\(suiteVersion)
                 CNI protocol versions supported: 0.4.0, 1.0.0
 
                 """)

@@ -2,7 +2,7 @@ public import CNI
 internal import Netfilter
 internal import Netlink
 internal import NetworkTypes
-internal import System
+public import System
 
 /// One container's connection to a bridge: made, compared and removed for every plugin that has one.
 public struct BridgeAttachment {
@@ -34,8 +34,10 @@ public struct BridgeAttachment {
     ///   - allocate: gets the addresses; called first, when the settings want any.
     ///   - release: gives them back when a later step fails.
     ///   - version: the result must be expressible in it.
+    ///   - completing: what the plugin has to add once the links are there; it fails with the whole.
     public func add(
-        version: SpecVersion, allocate: () throws -> CNIResult, release: @escaping () throws -> Void
+        version: SpecVersion, allocate: () throws -> CNIResult, release: @escaping () throws -> Void,
+        completing: (CNIResult, inout Transaction) throws -> Void = { _, _ in }
     ) throws -> CNIResult {
         let container = try system.container(at: sandbox)
         let host = try system.hostStack()
@@ -60,6 +62,7 @@ public struct BridgeAttachment {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
             }
             try addRules(plan.result, &transaction)
+            try completing(plan.result, &transaction)
             for step in plan.forwarding {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
             }

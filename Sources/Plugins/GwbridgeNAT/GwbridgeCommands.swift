@@ -29,22 +29,16 @@ public struct GwbridgeCommands: PluginCommands {
         let addresses = try GatewayAddresses(subnet: subnet(configuration), request)
         let attachment = attachment(configuration, request, after: chained)
         let owner = FilterOwner(identity(request))
-        return try withTransaction { transaction in
-            // Alone the result must be expressible as it is; chained it becomes part of another.
-            let own = try attachment.add(
-                version: .newest, allocate: { try addresses.allocate() }, release: { try addresses.release() })
-            transaction.push("the gateway interface") {
-                var errors = ErrorCollector()
-                remove(request, errors: &errors)
-                errors.attempt { try addresses.release() }
-                try errors.throwIfAny()
-            }
+        // Chained, the result becomes part of another: what the asked version can say of it is seen when they are merged.
+        let own = try attachment.add(
+            version: .newest, allocate: { try addresses.allocate() }, release: { try addresses.release() }
+        ) { own, transaction in
             let filter = try system.packetFilter(configuration.backend)
             try filter.add(rules(configuration, request, own.addresses), for: owner)
-            let result = merge(chained, own)
-            _ = try result.document(request.configuration.version)
-            return result
+            transaction.push("the packet filter's rules") { try filter.remove([.firewall, .portForward], of: owner) }
+            _ = try merge(chained, own).document(request.configuration.version)
         }
+        return merge(chained, own)
     }
 
     /// Removes the connection (CNI specification, DEL). Everything is tried; the address is released last.
