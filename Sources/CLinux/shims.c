@@ -1,5 +1,7 @@
 #include "CLinux.h"
 
+#include <regex.h>
+
 int swiftlet_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 
 int swiftlet_openat(int directory, const char *path, int flags, mode_t mode) {
@@ -66,4 +68,26 @@ ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int 
     ssize_t received = recvfrom(descriptor, buffer, size, flags | MSG_TRUNC, (struct sockaddr *)&address, &length);
     *sender = address.nl_pid;
     return received;
+}
+
+void *swiftlet_regex_compile(const char *pattern, char *reason, size_t size) {
+    regex_t *expression = calloc(1, sizeof *expression);
+    if (expression == NULL) {
+        snprintf(reason, size, "out of memory");
+        return NULL;
+    }
+    int error = regcomp(expression, pattern, REG_EXTENDED | REG_NOSUB);
+    if (error == 0) return expression;
+    (void)regerror(error, expression, reason, size);
+    free(expression);
+    return NULL;
+}
+
+int swiftlet_regex_matches(const void *expression, const char *text) {
+    return regexec(expression, text, 0, NULL, 0) == 0;
+}
+
+void swiftlet_regex_free(void *expression) {
+    regfree(expression);
+    free(expression);
 }

@@ -22,7 +22,11 @@
 #include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/fib_rules.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <linux/veth.h>
 #include <poll.h>
 #include <pthread.h>
@@ -72,3 +76,10 @@ int swiftlet_netlink_options(int descriptor);
 /// `recvfrom(2)` on a netlink socket with the sender's port id (its address argument is a union in C). A result larger
 /// than `size` is the size of a datagram that was cut off and lost.
 ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender);
+/// `regcomp(3)` with REG_EXTENDED | REG_NOSUB; `struct re_pattern_buffer` is one that Clang modules disagree on. Returns
+/// what `swiftlet_regex_free` takes; or NULL, with the C library's text of at most `size` bytes in `reason`.
+void *swiftlet_regex_compile(const char *pattern, char *reason, size_t size);
+/// `regexec(3)`: whether the expression matches anywhere in `text`.
+int swiftlet_regex_matches(const void *expression, const char *text);
+/// `regfree(3)`.
+void swiftlet_regex_free(void *expression);
