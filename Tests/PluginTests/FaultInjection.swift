@@ -26,8 +26,8 @@ final class FaultInjector {
 
 /// A stack whose changes pass through a ``FaultInjector`` on their way to the real one.
 final class FaultyStack: NetworkStack {
-    private let real: any NetworkStack
-    private let injector: FaultInjector
+    let real: any NetworkStack
+    let injector: FaultInjector
 
     init(_ real: any NetworkStack, _ injector: FaultInjector) {
         self.real = real
