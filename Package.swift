@@ -46,6 +46,8 @@ let package = Package(
         .executable(name: "host-local", targets: ["host-local"]),
         .executable(name: "null", targets: ["null"]),
         .executable(name: "loopback", targets: ["loopback"]),
+        .executable(name: "tuning", targets: ["tuning"]),
+        .executable(name: "bandwidth", targets: ["bandwidth"]),
     ],
     targets: [
         // C headers and shims only.
@@ -66,11 +68,15 @@ let package = Package(
         plugin("HostLocal"),
         plugin("Null"),
         plugin("Loopback"),
+        plugin("Tuning"),
+        plugin("Bandwidth"),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
         command("null", "Null"),
         command("loopback", "Loopback"),
+        command("tuning", "Tuning"),
+        command("bandwidth", "Bandwidth"),
 
         // Fixtures and the machinery shared by the test targets.
         .target(
@@ -85,8 +91,8 @@ let package = Package(
         tests(
             "PluginTests",
             [
-                "BridgePlugin", "HostLocalPlugin", "NullPlugin", "LoopbackPlugin", "PluginKit", "CNI", "IPAM", "JSON",
-                "Netlink", "NetworkTypes", "System", "TestSupport",
+                "BridgePlugin", "HostLocalPlugin", "NullPlugin", "LoopbackPlugin", "TuningPlugin", "BandwidthPlugin",
+                "PluginKit", "CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport",
             ]),
         tests("KernelTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),

@@ -21,7 +21,7 @@ final class FakeKernel {
     /// Whether bridges filter VLANs.
     var filtersVLANs = true
     /// What the kernel was built without: "ifb", "tbf", "ingress", "u32".
-    var lacking: Set<String> = []
+    var lacking: Set<String>
     /// The change that fails, counted from 1; nil for none.
     var failingChange: Int?
     /// The changes asked for so far.
@@ -29,6 +29,10 @@ final class FakeKernel {
     /// The verbs of the changes asked for so far.
     private(set) var log: [String] = []
     private var nextIndex: Int32 = 10
+
+    init(lacking: Set<String> = []) {
+        self.lacking = lacking
+    }
 
     /// The stack of a namespace.
     func stack(_ descriptor: Int32) -> FakeStack {

@@ -153,6 +153,7 @@ final class FaultyHost: HostSystem {
     func collectAddresses(_ request: Request) throws {}
     func addressStatus(_ request: Request) throws {}
     func filtersVLANs() throws -> Bool { try real.filtersVLANs() }
+    func shapingGap(redirects: Bool) throws -> StepError? { try real.shapingGap(redirects: redirects) }
 }
 
 /// Keeps a container's namespace open as long as its faulty stand-in lives.

@@ -52,8 +52,9 @@ public struct TokenBucketState: Equatable, Sendable {
     /// Whether the burst is that of `bucket`, as far as the kernel's rounding lets one see.
     public func hasBurst(of bucket: TokenBucket) -> Bool {
         let difference = Int32(bitPattern: ticks &- UInt32(truncatingIfNeeded: bucket.ticks))
-        // The kernel multiplies by a rounded reciprocal of the rate (psched_ratecfg_precompute).
-        return difference.magnitude <= 2 + bucket.ticks / 1_000_000
+        // The kernel multiplies by a rounded reciprocal of the rate (psched_ratecfg_precompute), and the reference plugin
+        // gives the time in whole microseconds.
+        return difference.magnitude <= 16 + bucket.ticks / 1_000_000
     }
 
     /// The burst in bytes, rounded; wrong for a burst that takes more than 274 seconds.
