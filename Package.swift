@@ -51,6 +51,8 @@ let package = Package(
         .executable(name: "portmap", targets: ["portmap"]),
         .executable(name: "firewall", targets: ["firewall"]),
         .executable(name: "gwbridge-nat", targets: ["gwbridge-nat"]),
+        .executable(name: "tuning", targets: ["tuning"]),
+        .executable(name: "bandwidth", targets: ["bandwidth"]),
     ],
     targets: [
         // C headers and shims only.
@@ -77,6 +79,8 @@ let package = Package(
         plugin("Portmap"),
         plugin("Firewall"),
         plugin("GwbridgeNAT"),
+        plugin("Tuning"),
+        plugin("Bandwidth"),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
@@ -85,6 +89,8 @@ let package = Package(
         command("portmap", "Portmap"),
         command("firewall", "Firewall"),
         command("gwbridge-nat", "GwbridgeNAT"),
+        command("tuning", "Tuning"),
+        command("bandwidth", "Bandwidth"),
 
         // Fixtures and the machinery shared by the test targets.
         .target(
@@ -101,10 +107,9 @@ let package = Package(
         tests(
             "PluginTests",
             [
-                "BridgePlugin", "HostLocalPlugin", "NullPlugin", "LoopbackPlugin", "PortmapPlugin", "FirewallPlugin",
-                "GwbridgeNATPlugin",
-                "PluginKit", "CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System",
-                "TestSupport",
+                "BandwidthPlugin", "BridgePlugin", "FirewallPlugin", "GwbridgeNATPlugin", "HostLocalPlugin",
+                "LoopbackPlugin", "NullPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit", "CNI", "DBus", "IPAM",
+                "JSON", "Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),

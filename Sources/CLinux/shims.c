@@ -1,6 +1,7 @@
 #include "CLinux.h"
 
 #include <sys/ioctl.h>
+#include <regex.h>
 
 int swiftlet_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 
@@ -86,4 +87,26 @@ int swiftlet_connect_unix(int descriptor, const void *name, size_t length, int i
     memcpy(address.sun_path + (is_abstract ? 1 : 0), name, length);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
     return connect(descriptor, (struct sockaddr *)&address, size);
+}
+
+void *swiftlet_regex_compile(const char *pattern, char *reason, size_t size) {
+    regex_t *expression = calloc(1, sizeof *expression);
+    if (expression == NULL) {
+        snprintf(reason, size, "out of memory");
+        return NULL;
+    }
+    int error = regcomp(expression, pattern, REG_EXTENDED | REG_NOSUB);
+    if (error == 0) return expression;
+    (void)regerror(error, expression, reason, size);
+    free(expression);
+    return NULL;
+}
+
+int swiftlet_regex_matches(const void *expression, const char *text) {
+    return regexec(expression, text, 0, NULL, 0) == 0;
+}
+
+void swiftlet_regex_free(void *expression) {
+    regfree(expression);
+    free(expression);
 }

@@ -57,6 +57,9 @@ public struct Object: Equatable, Sendable {
 
     /// The members in order.
     public private(set) var members: [Member]
+    /// The keys, spelt the same, that the parsed text had more than once in this object; for the few places where the
+    /// last one must not silently win. Objects that differ in nothing else are equal.
+    public private(set) var repeatedKeys: [String] = []
 
     /// An object of pairs; a repeated key replaces the earlier value.
     public init(_ pairs: [(String, Value)] = []) {
@@ -74,11 +77,18 @@ public struct Object: Equatable, Sendable {
     init(lastOf repeated: [Member]) {
         var seen: Set<[UInt8]> = []
         var kept: [Member] = []
-        for member in repeated.reversed() where seen.insert(Array(member.key.utf8)).inserted {
-            kept.append(member)
+        for member in repeated.reversed() {
+            if seen.insert(Array(member.key.utf8)).inserted {
+                kept.append(member)
+            } else if !repeatedKeys.contains(where: { Self.isSame($0, member.key) }) {
+                repeatedKeys.append(member.key)
+            }
         }
         members = kept.reversed()
     }
+
+    /// Whether both have the same members in the same order.
+    public static func == (left: Self, right: Self) -> Bool { left.members == right.members }
 
     /// The value of exactly this key; setting nil removes the member, setting a new key appends it.
     public subscript(key: String) -> Value? {

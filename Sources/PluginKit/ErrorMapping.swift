@@ -65,7 +65,7 @@ public enum ErrorMapping {
 
     private static func step(_ error: StepError) -> CNIError {
         switch error {
-        case .noVLANFiltering: CNIError(CNIError.Code.unsupportedField, "\(error)")
+        case .noVLANFiltering, .kernelLacks: CNIError(CNIError.Code.unsupportedField, "\(error)")
         case .timedOut: CNIError(CNIError.Code.tryAgain, "\(error)")
         case .linkMissing, .duplicateAddress: CNIError(CNIError.Code.netlink, "\(error)")
         }
@@ -80,6 +80,8 @@ extension StepError: CustomStringConvertible {
         case .noVLANFiltering(let bridge):
             "vlan or vlanTrunk: bridge \(bridge) cannot filter VLANs: this kernel was built without "
                 + "CONFIG_BRIDGE_VLAN_FILTERING; remove the keys \"vlan\" and \"vlanTrunk\" or use another kernel"
+        case .kernelLacks(let option, let purpose):
+            "\(purpose): this kernel was built without \(option); remove the keys or use another kernel"
         case .duplicateAddress(let link, let prefix):
             "link \(link) has address \(prefix) in DADFAILED state: another node uses it"
         case .timedOut(let what): what

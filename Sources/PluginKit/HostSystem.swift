@@ -46,6 +46,9 @@ public protocol HostSystem {
     /// Whether the kernel filters VLANs on bridges (`CONFIG_BRIDGE_VLAN_FILTERING`), found out by trying in a namespace
     /// that is thrown away.
     func filtersVLANs() throws -> Bool
+    /// What the kernel lacks to hold a link to a rate, and if `redirects` to do so with what comes in by it; nil when
+    /// nothing. Found out by trying, as before.
+    func shapingGap(redirects: Bool) throws -> StepError?
 }
 
 /// firewalld's zones, as far as a container's address is concerned. Equivalent: `firewall-cmd --zone … --add-source …`.

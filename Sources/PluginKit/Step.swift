@@ -31,12 +31,22 @@ public enum Step: Equatable, Sendable {
     case removeAddress(IPPrefix, link: String, Place)
     /// `ip route append … dev NAME`
     case addRoute(Route, link: String, Place)
+    /// `tc qdisc add dev NAME handle 5357: root tbf …` on the host.
+    case addTokenBucket(TokenBucket, link: String)
+    /// `tc qdisc add dev NAME ingress` on the host.
+    case addIngress(link: String)
+    /// `tc filter add dev NAME ingress … mirred egress redirect dev TARGET` on the host; it goes away with the ingress
+    /// discipline.
+    case redirect(from: String, to: String)
     /// `sysctl -w …`; with `isOptional`, a parameter the kernel does not have or does not let us write is passed over.
     case setParameters([Parameter], Place, isOptional: Bool)
     /// Waits until no IPv6 address of the link is tentative; at most five seconds.
     case awaitDuplicateAddressDetection(link: String, Place)
     /// Waits until a bridge port forwards; at most five seconds.
     case awaitForwarding(port: String)
+
+    /// The handle of the token buckets we make, by which we know them again: "SW" in hexadecimal.
+    public static let tokenBucketHandle: UInt16 = 0x5357
 
     /// A kernel parameter, "net/ipv4/ip_forward", with its value.
     public struct Parameter: Equatable, Sendable {

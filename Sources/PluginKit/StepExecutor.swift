@@ -8,6 +8,8 @@ public enum StepError: Error, Equatable, Sendable {
     case linkMissing(String)
     /// The kernel was built without `CONFIG_BRIDGE_VLAN_FILTERING`.
     case noVLANFiltering(bridge: String)
+    /// The kernel was built without an option that `purpose` needs.
+    case kernelLacks(option: String, purpose: String)
     /// Another node already uses the address.
     case duplicateAddress(link: String, prefix: String)
     /// Waiting for a condition took too long.
@@ -19,7 +21,7 @@ public final class StepExecutor {
     /// Takes one applied step back.
     public typealias Undo = () throws -> Void
 
-    private let host: any NetworkStack
+    let host: any NetworkStack
     private let container: (any NetworkStack)?
     /// Links made by this executor: what happens on them goes away with them and needs no undo of its own.
     private var made: Set<LinkKey> = []
@@ -78,6 +80,7 @@ public final class StepExecutor {
                 return nil
             }
             return undo(name, place) { [route] in try $0.removeRoute(route) }
+        case .addTokenBucket, .addIngress, .redirect: return try shape(step)
         case .setParameters(let parameters, let place, let isOptional):
             return try set(parameters, place, isOptional: isOptional)
         case .awaitDuplicateAddressDetection(let name, let place):
@@ -102,7 +105,7 @@ public final class StepExecutor {
         }
     }
 
-    private func link(_ name: String, _ place: Place) throws -> Link {
+    func link(_ name: String, _ place: Place) throws -> Link {
         let key = LinkKey(name: name, place: place)
         if let link = known[key] { return link }
         guard let link = try stack(place).link(named: name) else { throw StepError.linkMissing(name) }
@@ -111,7 +114,7 @@ public final class StepExecutor {
     }
 
     /// An undo for a change on a link; none when the link itself is ours to remove.
-    private func undo(_ name: String, _ place: Place, _ body: @escaping (any NetworkStack) throws -> Void) -> Undo? {
+    func undo(_ name: String, _ place: Place, _ body: @escaping (any NetworkStack) throws -> Void) -> Undo? {
         if made.contains(LinkKey(name: name, place: place)) { return nil }
         return { [self] in try body(stack(place)) }
     }
@@ -124,6 +127,7 @@ public final class StepExecutor {
             if case .bridge(let state) = spec.kind, state.vlanFiltering, error.errno == .notSupported {
                 throw StepError.noVLANFiltering(bridge: spec.name)
             }
+            if spec.kind == .ifb, error.errno == .notSupported { throw StepError.noRedirection }
             throw error
         }
         made.insert(LinkKey(name: spec.name, place: place))

@@ -74,6 +74,18 @@ func parsed(_ text: String) throws -> Value { try Value(parsing: Array(text.utf8
         #expect(try parsed(text).text() == expected)
     }
 
+    @Test("the keys that were repeated are told, each once and only where they were")
+    func repeatedKeys() throws {
+        guard case .object(let object) = try parsed(#"{"a":{"x":1,"y":2,"x":3,"x":4,"X":5},"b":{"x":1}}"#),
+            case .object(let first)? = object["a"], case .object(let second)? = object["b"]
+        else {
+            Issue.record("no objects")
+            return
+        }
+        #expect(object.repeatedKeys == [] && first.repeatedKeys == ["x"] && second.repeatedKeys == [])
+        #expect(.object(first) == (try parsed(#"{"y":2,"x":4,"X":5}"#)))
+    }
+
     @Test("keys in other cases: the last one in the text") func caseInsensitive() throws {
         func value(_ text: String) throws -> Value? {
             guard case .object(let object) = try parsed(text) else { return nil }

@@ -82,6 +82,10 @@ final class FakeHost: HostSystem {
 
     func forgetConnections(_ matches: [ConnectionMatch]) throws { forgotten += matches }
 
+    func shapingGap(redirects: Bool) throws -> StepError? {
+        try KernelHost.shapingGap(redirects: redirects, FakeKernel(lacking: kernel.lacking).stack(0))
+    }
+
     /// Everything that must be as before after a failed ADD.
     struct World: Equatable {
         var namespaces: [Int32: FakeKernel.Namespace]

@@ -12,12 +12,16 @@ final class FakeKernel {
         var routes: [Route] = []
         var parameters: [String: String] = [:]
         var vlans: [Int32: Set<PortVLAN>] = [:]
+        var disciplines: [Int32: [DisciplinePosition: QueueDiscipline]] = [:]
+        var filters: [Int32: [TrafficFilter]] = [:]
     }
 
     /// The namespaces by descriptor; 0 is the host's.
     var namespaces: [Int32: Namespace] = [0: Namespace()]
     /// Whether bridges filter VLANs.
     var filtersVLANs = true
+    /// What the kernel was built without: "ifb", "tbf", "ingress", "u32".
+    var lacking: Set<String>
     /// The change that fails, counted from 1; nil for none.
     var failingChange: Int?
     /// The changes asked for so far.
@@ -25,6 +29,10 @@ final class FakeKernel {
     /// The verbs of the changes asked for so far.
     private(set) var log: [String] = []
     private var nextIndex: Int32 = 10
+
+    init(lacking: Set<String> = []) {
+        self.lacking = lacking
+    }
 
     /// The stack of a namespace.
     func stack(_ descriptor: Int32) -> FakeStack {
@@ -57,6 +65,8 @@ final class FakeKernel {
         namespace.addresses.removeAll { $0.link == index }
         namespace.routes.removeAll { $0.link == index }
         namespace.vlans[index] = nil
+        namespace.disciplines[index] = nil
+        namespace.filters[index] = nil
         for (other, port) in namespace.links where port.master == index { namespace.links[other]?.master = nil }
         let parts = "/\(link.name)/"
         namespace.parameters = namespace.parameters.filter { !$0.key.contains(parts) }
@@ -68,7 +78,7 @@ final class FakeKernel {
 
 /// One namespace of a ``FakeKernel``.
 final class FakeStack: NetworkStack {
-    private let kernel: FakeKernel
+    let kernel: FakeKernel
     private let descriptor: Int32
 
     init(_ kernel: FakeKernel, _ descriptor: Int32) {
@@ -76,12 +86,12 @@ final class FakeStack: NetworkStack {
         self.descriptor = descriptor
     }
 
-    private var here: FakeKernel.Namespace {
+    var here: FakeKernel.Namespace {
         get { kernel.namespaces[descriptor] ?? FakeKernel.Namespace() }
         set { kernel.namespaces[descriptor] = newValue }
     }
 
-    private func error(_ operation: String, _ subject: String, _ errno: Errno) -> NetlinkError {
+    func error(_ operation: String, _ subject: String, _ errno: Errno) -> NetlinkError {
         NetlinkError(operation: operation, subject: subject, errno: errno)
     }
 
@@ -122,6 +132,9 @@ final class FakeStack: NetworkStack {
         case .macvlan(let parent, _):
             link.kind = "macvlan"
             link.peer = parent
+        case .ifb:
+            if kernel.lacking.contains("ifb") { throw error("create link", spec.name, .notSupported) }
+            link.kind = "ifb"
         }
         here.links[link.index] = link
         here.parameters["net/ipv6/conf/\(link.name)/accept_ra"] = "1"
@@ -139,6 +152,7 @@ final class FakeStack: NetworkStack {
         set(0x200, change.isAllMulticast)
         link.mac = change.mac ?? link.mac
         link.mtu = change.mtu ?? link.mtu
+        link.transmitQueueLength = change.transmitQueueLength ?? link.transmitQueueLength
         link.name = change.name ?? link.name
         if let alias = change.alias { link.alias = alias.isEmpty ? nil : alias }
         if let master = change.master {

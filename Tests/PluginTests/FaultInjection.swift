@@ -27,8 +27,8 @@ final class FaultInjector {
 
 /// A stack whose changes pass through a ``FaultInjector`` on their way to the real one.
 final class FaultyStack: NetworkStack {
-    private let real: any NetworkStack
-    private let injector: FaultInjector
+    let real: any NetworkStack
+    let injector: FaultInjector
 
     init(_ real: any NetworkStack, _ injector: FaultInjector) {
         self.real = real
@@ -210,6 +210,7 @@ final class FaultyHost: HostSystem {
         try injector.count("forget connections", "\(matches.count)")
         try real.forgetConnections(matches)
     }
+    func shapingGap(redirects: Bool) throws -> StepError? { try real.shapingGap(redirects: redirects) }
 }
 
 /// Keeps a container's namespace open as long as its faulty stand-in lives.

@@ -23,7 +23,11 @@
 #include <linux/nsfs.h>
 #include <linux/netlink.h>
 #include <linux/fib_rules.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <linux/veth.h>
 #include <poll.h>
 #include <pthread.h>
@@ -79,3 +83,10 @@ int swiftlet_netlink_options(int descriptor);
 ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender);
 /// `connect(2)` to a Unix socket; `name` is a path or, when `is_abstract`, a name without its leading NUL. Returns 0 or -1.
 int swiftlet_connect_unix(int descriptor, const void *name, size_t length, int is_abstract);
+/// `regcomp(3)` with REG_EXTENDED | REG_NOSUB; `struct re_pattern_buffer` is one that Clang modules disagree on. Returns
+/// what `swiftlet_regex_free` takes; or NULL, with the C library's text of at most `size` bytes in `reason`.
+void *swiftlet_regex_compile(const char *pattern, char *reason, size_t size);
+/// `regexec(3)`: whether the expression matches anywhere in `text`.
+int swiftlet_regex_matches(const void *expression, const char *text);
+/// `regfree(3)`.
+void swiftlet_regex_free(void *expression);

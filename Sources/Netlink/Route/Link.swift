@@ -135,6 +135,8 @@ public struct LinkSpec: Equatable, Sendable {
         case vxlan(VXLANState)
         /// `type macvlan mode bridge link …`
         case macvlan(parent: Int32, mode: MacvlanMode)
+        /// `type ifb`: frames redirected to it pass its queue and go on where they came from.
+        case ifb
     }
 
     /// macvlan's modes (`MACVLAN_MODE_*`).

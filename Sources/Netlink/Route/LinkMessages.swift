@@ -60,6 +60,7 @@ extension MessageBuilder {
             case .macvlan(_, let mode):
                 info.put(IFLA_INFO_KIND, text: "macvlan")
                 info.nest(IFLA_INFO_DATA) { $0.put(IFLA_MACVLAN_MODE, mode.rawValue) }
+            case .ifb: info.put(IFLA_INFO_KIND, text: "ifb")
             }
         }
     }

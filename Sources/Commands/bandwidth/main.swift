@@ -1,0 +1,4 @@
+import BandwidthPlugin
+import PluginKit
+
+PluginMain.run(BandwidthCommands(system: KernelHost()))

@@ -1,0 +1,4 @@
+import PluginKit
+import TuningPlugin
+
+PluginMain.run(TuningCommands(system: KernelHost()))
