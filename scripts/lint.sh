@@ -38,9 +38,9 @@ may_import() {
     Sources/Netfilter/*) say 'CLibMNL CLibNFTNL CLinux Netlink NetworkTypes System' ;;
     Sources/DBus/*) say 'NetworkTypes System' ;;
     Sources/IPAM/*) say 'JSON NetworkTypes System' ;;
-    Sources/PluginKit/*) say 'CNI IPAM JSON Netfilter Netlink NetworkTypes System' ;;
+    Sources/PluginKit/*) say 'CNI DBus IPAM JSON Netfilter Netlink NetworkTypes System' ;;
     Sources/Plugins/Firewall/*) say "$plugin_rooms DBus Netfilter" ;;
-    Sources/Plugins/*) say "$plugin_rooms Netfilter" ;;
+    Sources/Plugins/*) say "$plugin_rooms DBus Netfilter" ;;
     Sources/Gossip/* | Sources/Cluster/*) say 'NetworkTypes' ;;
     Sources/Daemon/* | Sources/Commands/swiftletd/* | Sources/Commands/swiftlet/*) say '*' ;;
     Sources/Commands/*) say 'PluginKit *Plugin' ;;
