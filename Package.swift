@@ -102,7 +102,7 @@ let package = Package(
         tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
-        tests("DBusTests", ["DBus", "NetworkTypes", "System", "TestSupport"]),
+        tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",

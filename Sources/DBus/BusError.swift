@@ -25,6 +25,12 @@ public enum BusError: Error, Equatable, Sendable, CustomStringConvertible {
         return [.noSuchFileOrDirectory, .notDirectory, .connectionRefused].contains(error.errno)
     }
 
+    /// Whether nobody has the name that was called: the service is not running, or has ended meanwhile.
+    public var isUnowned: Bool {
+        guard case .failed(let name, _) = self else { return false }
+        return ["NameHasNoOwner", "ServiceUnknown"].contains { name == "org.freedesktop.DBus.Error.\($0)" }
+    }
+
     /// For example "D-Bus: org.freedesktop.DBus.Error.AccessDenied: Sender is not authorized".
     public var description: String {
         switch self {

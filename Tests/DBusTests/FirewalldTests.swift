@@ -75,9 +75,7 @@ struct FirewalldTests {
         #expect(try Firewalld.running(environment: environment(fake.address)) == nil)
         let firewalld = Firewalld(try BusConnection(address: fake.address, timeout: 10_000))
         let error = failure { () throws(BusError) in try firewalld.hasSource(.any(.ipv4), zone: "trusted") }
-        #expect(
-            error
-                == .failed(name: "org.freedesktop.DBus.Error.ServiceUnknown", text: "The name is not activatable"))
+        #expect(error?.isUnowned == true)
         #expect(error?.firewalldCode == nil)
     }
 }

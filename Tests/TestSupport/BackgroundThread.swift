@@ -2,11 +2,11 @@ internal import CLinux
 internal import System
 
 /// A thread that runs beside the test and is waited for when the value goes away.
-final class BackgroundThread: Sendable {
+package final class BackgroundThread: Sendable {
     private let thread: pthread_t
 
     /// Starts `body` on a thread of its own.
-    init(_ body: @escaping @Sendable () -> Void) throws {
+    package init(_ body: @escaping @Sendable () -> Void) throws {
         let box = unsafe Unmanaged.passRetained(Body(body))
         var thread = pthread_t()
         let error = unsafe pthread_create(

@@ -57,8 +57,9 @@ private final class State: Sendable {
         case ("org.fedoraproject.FirewallD1.zone", let member?) where isRunning && isOurs(call):
             return [zoneAnswer(member, call)].compactMap(\.self)
         default:
-            let name = "org.freedesktop.DBus.Error.ServiceUnknown"
-            return [FakeBus.error(name, "The name is not activatable", to: call)].compactMap(\.self)
+            // What dbus-daemon says of a name it is not to start; it says ServiceUnknown of one it cannot start.
+            let name = "org.freedesktop.DBus.Error.NameHasNoOwner"
+            return [FakeBus.error(name, "Could not get owner of name", to: call)].compactMap(\.self)
         }
     }
 
