@@ -30,6 +30,7 @@ podman podman
 runc runc
 containerd ctr
 busybox-static /bin/busybox
+dbus-daemon dbus-daemon
 nftables nft
 iptables iptables
 shellcheck shellcheck
