@@ -118,7 +118,7 @@ struct ConnectionTests {
                     .compactMap(\.self)
             }
         }
-        let connection = try BusConnection(address: bus.address, timeout: 300)
+        let connection = try BusConnection(address: bus.address, timeout: 2000)
         let error = failure { () throws(BusError) in try connection.isOwned("a.b") }
         #expect(error == .timedOut("org.freedesktop.DBus.NameHasOwner"))
         #expect(try !connection.isOwned("a.b"))
