@@ -24,6 +24,8 @@ final class FakeKernel {
     var lacking: Set<String>
     /// The change that fails, counted from 1; nil for none.
     var failingChange: Int?
+    /// The change from which on all fail, as if the process had been killed; nil for none.
+    var killingChange: Int?
     /// The changes asked for so far.
     private(set) var changes = 0
     /// The verbs of the changes asked for so far.
@@ -49,7 +51,7 @@ final class FakeKernel {
     func count(_ operation: String, _ subject: String) throws(NetlinkError) {
         changes += 1
         log.append("\(operation) \(subject)")
-        if changes == failingChange {
+        if changes == failingChange || changes >= killingChange ?? .max {
             throw NetlinkError(operation: operation, subject: subject, errno: .inputOutput, kernelMessage: "injected")
         }
     }

@@ -15,7 +15,8 @@ func request(
         object["prevResult"] = try previous.document(version ?? .v0_1_0)
         document = .object(object)
     }
-    let bytes = Array(document.text().utf8)
+    // Without a result as it is written: repeated keys do not survive parsing.
+    let bytes = previous == nil ? Array(json.utf8) : Array(document.text().utf8)
     let invocation = Invocation(
         command: command, containerID: containerID, netns: netns, interfaceName: interfaceName, arguments: arguments,
         path: ["/nonexistent"], environment: Environment(), input: bytes)

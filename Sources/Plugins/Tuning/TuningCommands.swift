@@ -42,6 +42,7 @@ public struct TuningCommands: PluginCommands {
                 try store.save(plan.backup, of: request.attachment)
                 transaction.push("the backup") { try files.remove(store.path(request.attachment)) }
             }
+            // No step reaches the host: its stack is not opened.
             let executor = StepExecutor(host: container, container: container)
             for step in plan.steps {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
