@@ -51,7 +51,13 @@ public struct FirewallCommands: PluginCommands {
             let firewalld = errors.attempt({ try firewalld(configuration) }) ?? nil
         {
             for source in sources(chained) {
-                errors.attempt { _ = try firewalld.removeSource(source, zone: configuration.zone) }
+                errors.attempt {
+                    do {
+                        _ = try firewalld.removeSource(source, zone: configuration.zone)
+                    } catch let error as BusError where error.isUnowned {
+                        // firewalld has stopped meanwhile, and its zones with it.
+                    }
+                }
             }
         }
         try errors.throwIfAny()
