@@ -60,6 +60,7 @@ let package = Package(
         room("CNI", ["JSON", "NetworkTypes", "System"]),
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
+        room("Gossip", ["NetworkTypes"]),
         room("PluginKit", ["CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"]),
 
         plugin("Bridge"),
@@ -81,6 +82,7 @@ let package = Package(
         tests("JSONTests", ["JSON", "TestSupport"]),
         tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("GossipTests", ["Gossip", "NetworkTypes"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",
