@@ -180,6 +180,7 @@ extension Instance {
             timers.add(.suspicion(accusation.node), at: deadline)
             return
         }
+        if record.state == .left { return remind(of: slot, record) }
         guard record.state == .alive else { return }
         var expected = settings.suspicionMultiplier - 2
         // We and the suspect cannot confirm.
@@ -199,6 +200,15 @@ extension Instance {
         timers.add(.suspicion(accusation.node), at: suspicion.deadline)
         broadcast(accusation.encode(as: .suspect), about: accusation.node)
         notice(.suspected(accusation.node, by: accusation.from))
+    }
+
+    /// Somebody misses a node that left: the farewell is gossiped again, so that nobody takes it for failed.
+    private mutating func remind(of slot: Int, _ record: MemberRecord) {
+        guard !record.isRetired, record.status == .left, now - record.reminded >= settings.probeInterval else { return }
+        let now = now
+        _ = table.update(slot) { $0.reminded = now }
+        let farewell = Accusation(node: record.name, incarnation: record.incarnation, from: record.name)
+        broadcast(farewell.encode(as: .dead), about: record.name)
     }
 
     mutating func suspicionIsDue(_ node: String) {

@@ -18,6 +18,8 @@ struct MemberRecord: Sendable {
     var status = MemberStatus.alive
     var statusTime: UInt64 = 0
     var leaveTime: Nanoseconds = 0
+    /// When its farewell was last gossiped again.
+    var reminded: Nanoseconds = 0
     /// The last round trip of a direct probe.
     var roundTrip: Nanoseconds?
     /// The last time an ack came from it.

@@ -168,7 +168,8 @@ extension Instance {
     mutating func memberGone(_ slot: Int) {
         let now = now
         let change = table.update(slot) { record -> MemberChange in
-            let change: MemberChange = record.status == .leaving ? .left : .failed
+            // A farewell of the node itself is proof enough: its intent may have missed us.
+            let change: MemberChange = record.status == .leaving || record.state == .left ? .left : .failed
             record.status = change == .left ? .left : .failed
             record.leaveTime = now
             record.roundTrip = nil
