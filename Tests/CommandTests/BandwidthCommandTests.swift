@@ -85,7 +85,11 @@ struct BandwidthCommandTests {
         let start = try lab.world()
         let (added, result) = try lab.add(Self.config(version, [], previous: previous), plugin: "bandwidth")
         #expect(result.canonical == previous.canonical)
-        if atLeast(version, "0.4.0") { try lab.run("bandwidth", "CHECK", added).expectSilence() }
+        if atLeast(version, "0.4.0") {
+            try beyondReference("the reference dies of CHECK without limits") {
+                try lab.run("bandwidth", "CHECK", added).expectSilence()
+            }
+        }
         try lab.delete(added, plugin: "bandwidth")
         try lab.world().expectEqual(to: start)
         try beyondReference("the reference dies of a missing result") {

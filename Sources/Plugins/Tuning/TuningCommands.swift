@@ -45,7 +45,7 @@ public struct TuningCommands: PluginCommands {
             // No step reaches the host: its stack is not opened.
             let executor = StepExecutor(host: container, container: container)
             for step in plan.steps {
-                if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
+                if let undo = try apply(step, executor) { transaction.push("\(step)", undo: undo) }
             }
             _ = try plan.result.document(request.configuration.version)
             return plan.result
@@ -126,6 +126,19 @@ public struct TuningCommands: PluginCommands {
     }
 
     // MARK: -
+
+    private func apply(_ step: Step, _ executor: StepExecutor) throws -> StepExecutor.Undo? {
+        do {
+            return try executor.apply(step)
+        } catch let error as NetlinkError where error.errno == .resourceBusy {
+            // Some drivers change a MAC only while the link is down, and going down takes all routes: not for us to do.
+            guard case .changeLink(let name, let change, _, _) = step, let mac = change.mac else { throw error }
+            throw CNIError(
+                CNIError.Code.unsupportedField,
+                "mac: \(name)'s driver does not change its MAC to \(mac) while it is up",
+                details: "\(error)")
+        }
+    }
 
     private func checkAllowed(_ configuration: TuningConfiguration) throws(CNIError) {
         let list = try AllowList.read(allowList, isAnchored: configuration.anchorsAllowList)
