@@ -48,7 +48,9 @@ public struct IPTablesPlan {
                 script.append("nat", chain, IPTablesRule(["-d", "\(network)"] + comment + ["-j", "ACCEPT"]))
             }
             let multicast = "\(Entries.multicast(family))"
-            script.append("nat", chain, IPTablesRule(["!", "-d", multicast] + comment + ["-j", "MASQUERADE"]))
+            let source = masquerade.source.flatMap { $0.family == family ? $0 : nil }
+            let target = source.map { ["-j", "SNAT", "--to-source", "\($0)"] } ?? ["-j", "MASQUERADE"]
+            script.append("nat", chain, IPTablesRule(["!", "-d", multicast] + comment + target))
         }
         for address in addresses {
             let source = "\(IPPrefix(host: address.address))"
@@ -302,7 +304,7 @@ public struct IPTablesPlan {
                 masquerade.addresses.contains(where: { $0.family == family })
             {
                 let chain = present.rules("nat", owner.masqueradeChain)
-                guard chain.contains(where: { $0.target == "MASQUERADE" }) else {
+                guard chain.contains(where: { ["MASQUERADE", "SNAT"].contains($0.target ?? "") }) else {
                     return "masquerade in chain \(owner.masqueradeChain)"
                 }
                 for address in masquerade.addresses where address.family == family {
