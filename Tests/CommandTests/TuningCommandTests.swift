@@ -214,4 +214,20 @@ struct TuningCommandTests {
         try lab.add(Self.config("1.0.0", [("mac", "c2:11:22:33:44:55")], previous: previous), plugin: "tuning")
         #expect(try lab.routes(in: "c0") == before.0 && lab.addresses("eth0", in: "c0") == before.1)
     }
+
+    @Test("What podman 4.3.1 sent is answered as the reference answered", arguments: ["eth0", "eth1"])
+    func captured(_ interface: String) throws {
+        let lab = try Lab()
+        let start = try lab.world()
+        let answer = try lab.run(
+            PluginCall(
+                "tuning", "ADD", ifname: interface, arguments: "IgnoreUnknown=1;K8S_POD_NAME=x",
+                input: Golden.text("podman-4.3.1/\(interface)-tuning-ADD.in")))
+        let expected = try Value(parsing: Golden.bytes("podman-4.3.1/\(interface)-tuning-ADD.out"))
+        #expect(answer.orFail().canonical == expected.canonical)
+        let delete = PluginCall(
+            "tuning", "DEL", ifname: interface, input: try Golden.text("podman-4.3.1/\(interface)-tuning-DEL.in"))
+        try lab.run(delete).expectSilence()
+        try lab.world().expectEqual(to: start)
+    }
 }
