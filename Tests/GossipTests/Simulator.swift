@@ -54,12 +54,12 @@ final class Simulator {
         }
     }
 
-    private enum Item {
+    enum Item {
         case give(Int, generation: Int, Event)
         case wake(Int, generation: Int)
     }
 
-    private struct Entry {
+    struct Entry {
         var time: Nanoseconds
         var order: UInt64
         var item: Item
@@ -67,20 +67,20 @@ final class Simulator {
 
     let seed: UInt64
     var random: SeededGenerator
-    private(set) var now: Nanoseconds = .seconds(1000)
-    private(set) var hosts: [Host] = []
-    private var index: [Endpoint: Int] = [:]
-    private var heap: [Entry] = []
-    private var order: UInt64 = 0
-    private var nextAccepted: UInt64 = 1
+    var now: Nanoseconds = .seconds(1000)
+    var hosts: [Host] = []
+    var index: [Endpoint: Int] = [:]
+    var heap: [Entry] = []
+    var order: UInt64 = 0
+    var nextAccepted: UInt64 = 1
     var faults = NetworkFaults()
-    private(set) var happenings: [Happening] = []
+    var happenings: [Happening] = []
     /// The last time the network lost something or was cut, or a host was paused.
-    private(set) var lastTrouble: Nanoseconds?
+    var lastTrouble: Nanoseconds?
     var settings: Settings
     var keyRing: KeyRing?
     /// Breaches of invariants; a test fails on the first.
-    private(set) var breaches: [String] = []
+    var breaches: [String] = []
     var packets = 0
     /// Observes or changes packets on their way: source, destination, bytes.
     var tap: ((Int, Endpoint, [UInt8]) -> Void)?
@@ -93,17 +93,20 @@ final class Simulator {
         for number in 0..<count { addHost(number) }
     }
 
-    private func addHost(_ number: Int) {
+    func addHost(_ number: Int) {
         let host = Host(name: "node-\(number)", endpoint: address(number))
         index[host.endpoint] = hosts.count
         hosts.append(host)
     }
 
-    private func address(_ number: Int) -> Endpoint {
+    func address(_ number: Int) -> Endpoint {
         Endpoint(address: .v4(IPv4Address(rawValue: 0x0A00_0001 + UInt32(number))), port: 7946)
     }
 
     var running: [Host] { hosts.filter(\.isRunning) }
+
+    /// Nodes that were ever told to leave, or forced to by an attacker.
+    var forced: Set<String> = []
 
     // MARK: Hosts
 
@@ -185,7 +188,7 @@ final class Simulator {
         for number in hosts.indices { hosts[number].side = side(number) }
     }
 
-    private var isCut: Bool { hosts.contains { $0.side != hosts[0].side || $0.isPaused } }
+    var isCut: Bool { hosts.contains { $0.side != hosts[0].side || $0.isPaused } }
 
     func heal() { partition { _ in 0 } }
 
@@ -203,7 +206,9 @@ final class Simulator {
     }
 
     /// Runs until the condition holds, at most for `limit`; says how long it took.
-    func run(until limit: Nanoseconds, every tick: Nanoseconds = .milliseconds(100), _ holds: () -> Bool) -> Nanoseconds? {
+    func run(until limit: Nanoseconds, every tick: Nanoseconds = .milliseconds(100), _ holds: () -> Bool)
+        -> Nanoseconds?
+    {
         let start = now
         while now - start <= limit, breaches.isEmpty {
             if holds() { return now - start }
@@ -212,7 +217,7 @@ final class Simulator {
         return nil
     }
 
-    private func step() {
+    func step() {
         let entry = pop()
         now = max(now, entry.time)
         switch entry.item {
@@ -226,7 +231,7 @@ final class Simulator {
         }
     }
 
-    private func give(_ event: Event, to number: Int) {
+    func give(_ event: Event, to number: Int) {
         let host = hosts[number]
         guard host.instance != nil else { return }
         if host.isPaused {
@@ -239,15 +244,15 @@ final class Simulator {
         check(number)
     }
 
-    private func delay() -> Nanoseconds { Nanoseconds.random(in: faults.delay, using: &random) }
+    func delay() -> Nanoseconds { Nanoseconds.random(in: faults.delay, using: &random) }
 
-    private func chance(_ probability: Double) -> Bool {
+    func chance(_ probability: Double) -> Bool {
         guard probability > 0, Double.random(in: 0..<1, using: &random) < probability else { return false }
         lastTrouble = now
         return true
     }
 
-    private func carryOut(_ directive: Directive, _ number: Int) {
+    func carryOut(_ directive: Directive, _ number: Int) {
         let host = hosts[number]
         switch directive {
         case .sendDatagram(let destination, let bytes):
@@ -260,7 +265,9 @@ final class Simulator {
                     .give(peer, generation: hosts[peer].generation, .datagram(bytes, from: host.endpoint)), in: delay())
             }
         case .openStream(let id, let destination, let bytes):
-            guard let peer = index[destination], hosts[peer].side == host.side, !chance(faults.streamLoss) else { return }
+            guard let peer = index[destination], hosts[peer].side == host.side, !chance(faults.streamLoss) else {
+                return
+            }
             guard hosts[peer].isRunning else {
                 schedule(.give(number, generation: host.generation, .streamEnded(id)), in: delay())
                 return
@@ -306,87 +313,18 @@ final class Simulator {
     }
 
     /// A stream is cut into pieces anywhere.
-    private func sendPieces(_ bytes: [UInt8], on id: StreamID, to peer: Int, after: Nanoseconds) {
+    func sendPieces(_ bytes: [UInt8], on id: StreamID, to peer: Int, after: Nanoseconds) {
         let cut = Int.random(in: 0...bytes.count, using: &random)
         for piece in [bytes[..<cut], bytes[cut...]] where !piece.isEmpty {
             schedule(.give(peer, generation: hosts[peer].generation, .streamData(id, Array(piece))), in: after)
         }
     }
 
-    // MARK: Invariants
-
-    private func breach(_ text: String) {
-        breaches.append("seed \(seed), \(Double(now) / 1e9) s: \(text)")
-    }
-
-    private func note(_ change: MemberChange, _ member: Member, _ number: Int) {
-        let observer = hosts[number]
-        happenings.append(Happening(time: now, observer: observer.name, subject: member.name, change: change))
-        guard let subject = hosts.first(where: { $0.name == member.name }) else { return }
-        let isQuiet = !isCut && (lastTrouble.map { now - $0 > .seconds(60) } ?? true)
-        if change == .failed, isQuiet, faults.loss == 0 {
-            // Nothing was lost for a minute, so only those that are really gone may fail.
-            if subject.isRunning, !subject.isLeaving, now - subject.startedAt > .seconds(60) {
-                breach("\(observer.name) sees \(member.name) failed, which runs")
-            }
-            if subject.isLeaving { breach("\(observer.name) sees \(member.name) failed, which left") }
-        }
-        if change == .left, !forced.contains(member.name) {
-            breach("\(observer.name) sees \(member.name) left, which did not")
-        }
-    }
-
-    /// Nodes that were ever told to leave, or forced to by an attacker.
-    var forced: Set<String> = []
-
-    private func check(_ number: Int) {
-        let host = hosts[number]
-        guard let instance = host.instance else { return }
-        guard let me = instance.member(host.name) else { return breach("\(host.name) does not list itself") }
-        if !host.isLeaving, me.status != .alive { breach("\(host.name) holds itself for \(me.status)") }
-        if let last = host.incarnations[host.name], me.incarnation < last {
-            breach("\(host.name) went back from incarnation \(last) to \(me.incarnation)")
-        }
-        host.incarnations[host.name] = me.incarnation
-    }
-
-    /// What is not as it should be: every running node lists every running node alive, and nobody else.
-    func disagreement() -> String? {
-        for observer in running where !observer.isLeaving {
-            guard let instance = observer.instance else { continue }
-            let members = Dictionary(instance.members.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-            for subject in hosts {
-                let status = members[subject.name]?.status
-                if subject.isRunning, !subject.isLeaving {
-                    if status != .alive {
-                        return "\(observer.name) has \(subject.name) as \(status.map { "\($0)" } ?? "unknown")"
-                    }
-                    if members[subject.name]?.suspectedBy.isEmpty == false { return "\(subject.name) is suspected" }
-                    if members[subject.name]?.endpoint != subject.endpoint {
-                        return "\(observer.name) has an old address of \(subject.name)"
-                    }
-                } else if status == .alive || status == .leaving {
-                    return "\(observer.name) has \(subject.name) as \(status.map { "\($0)" } ?? ""), which is gone"
-                }
-            }
-        }
-        return nil
-    }
-
-    /// When each running observer saw the change, since `start`.
-    func times(of change: MemberChange, _ subject: String, since start: Nanoseconds) -> [String: Nanoseconds] {
-        var times: [String: Nanoseconds] = [:]
-        for item in happenings where item.subject == subject && item.change == change && item.time >= start {
-            if times[item.observer] == nil { times[item.observer] = item.time - start }
-        }
-        return times
-    }
-
     // MARK: The queue
 
-    private func schedule(_ item: Item, in interval: Nanoseconds) { add(item, at: now + interval) }
+    func schedule(_ item: Item, in interval: Nanoseconds) { add(item, at: now + interval) }
 
-    private func add(_ item: Item, at time: Nanoseconds) {
+    func add(_ item: Item, at time: Nanoseconds) {
         order += 1
         heap.append(Entry(time: time, order: order, item: item))
         var child = heap.count - 1
@@ -396,12 +334,12 @@ final class Simulator {
         }
     }
 
-    private func isBefore(_ left: Int, _ right: Int) -> Bool {
+    func isBefore(_ left: Int, _ right: Int) -> Bool {
         heap[left].time == heap[right].time
             ? heap[left].order < heap[right].order : heap[left].time < heap[right].time
     }
 
-    private func pop() -> Entry {
+    func pop() -> Entry {
         let first = heap[0]
         let last = heap.removeLast()
         if !heap.isEmpty {

@@ -151,7 +151,9 @@ let isLong = environment("SWIFTLET_LONG") == "1"
         let start = simulator.now
         simulator.resume(5)
         simulator.run(.seconds(10))
-        let accused = simulator.happenings.filter { $0.time >= start && $0.observer == "node-5" && $0.change == .failed }
+        let accused = simulator.happenings.filter {
+            $0.time >= start && $0.observer == "node-5" && $0.change == .failed
+        }
         #expect(accused.isEmpty)
         #expect(simulator.hosts[5].notices.contains { if case .paused = $0 { true } else { false } })
         #expect(simulator.disagreement() == nil)
@@ -218,7 +220,8 @@ let isLong = environment("SWIFTLET_LONG") == "1"
             simulator.command(.keys(operation, token: 1), 3)
             simulator.run(.seconds(5))
             #expect(simulator.hosts[3].keyAnswers.count == 7)
-            #expect(simulator.hosts[3].keyAnswers.values.allSatisfy { $0.succeeded }, "\(simulator.hosts[3].keyAnswers)")
+            #expect(
+                simulator.hosts[3].keyAnswers.values.allSatisfy { $0.succeeded }, "\(simulator.hosts[3].keyAnswers)")
         }
         for host in simulator.hosts { #expect(host.instance?.keyRing?.keys == [keys[1]]) }
         #expect(simulator.hosts[3].keyAnswers["node-6"]?.keys == [Base64.encode(keys[1])])

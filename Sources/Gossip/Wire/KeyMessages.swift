@@ -103,7 +103,8 @@ public enum Base64 {
         var bytes: [UInt8] = []
         for start in stride(from: 0, to: symbols.count, by: 4) {
             let isLast = start + 4 == symbols.count
-            let padding = isLast ? symbols[start + 2..<start + 4].reversed().prefix { $0 == UInt8(ascii: "=") }.count : 0
+            let padding =
+                isLast ? symbols[start + 2..<start + 4].reversed().prefix { $0 == UInt8(ascii: "=") }.count : 0
             var value: UInt32 = 0
             for symbol in symbols[start..<start + 4 - padding] {
                 guard let digit = alphabet.firstIndex(of: symbol) else { return nil }
