@@ -35,6 +35,9 @@ nftables nft
 iptables iptables
 shellcheck shellcheck
 python3 python3
+conntrack conntrack
+curl curl
+iperf3 iperf3
 tcpdump tcpdump
 strace strace'
 
