@@ -160,14 +160,6 @@ isolated() {
     stop "$second" isolated five '[]'
 }
 
-settle() {
-    # Namespaces of dead containers are dismantled in the background, and their veth with them.
-    for _ in $(seq 50); do
-        [ -n "$(ip -o link show type veth | grep -v uplink)" ] || break
-        sleep 0.1
-    done
-}
-
 main() {
     parse "$@"
     mkdir -p /run/nerdctl
@@ -180,7 +172,7 @@ main() {
     make_outside
     same_bridge
     isolated
-    settle
+    await_no_veth uplink
     drop_outside
     check_empty "no rule of a container is left" "$(filter_entries)"
     check_nothing_left nerdctl0 br-0123456789ab br-ba9876543210

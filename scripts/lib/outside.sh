@@ -33,10 +33,11 @@ drop_outside() {
 start_who() {
     local name=$1 attempt
     shift
+    rm -f "/run/who-$name"
     "$@" python3 "$root/scripts/lib/who.py" serve "$name" 8080 </dev/null >"/run/who-$name" 2>&1 &
     printf -v "who_$name" %d "$!"
     for ((attempt = 0; attempt < 100; attempt++)); do
-        if grep -q ready "/run/who-$name"; then return 0; fi
+        if grep -qs ready "/run/who-$name"; then return 0; fi
         sleep 0.05
     done
     warn "no server $name: $(cat "/run/who-$name")"

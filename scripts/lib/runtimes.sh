@@ -30,6 +30,7 @@ is_swiftlet() { readelf -n "$1" 2>/dev/null | grep Swiftlet >/dev/null; }
 report_served_by() {
     local plugin file
     for plugin in "$@"; do
+        [ -n "$plugin" ] || continue
         if ! file=$(plugin_file "$plugin"); then
             say "# $plugin: in none of the directories"
         elif is_swiftlet "$file"; then
@@ -64,7 +65,7 @@ make_rootfs() {
     mkdir -p "$directory/www/cgi-bin"
     cat >"$directory/www/cgi-bin/who" <<'PAGE'
 #!/bin/sh
-printf 'Content-Type: text/plain\r\n\r\n%s saw %s\n' "$(/bin/cat /proc/sys/kernel/hostname)" "${REMOTE_ADDR#::ffff:}"
+printf 'Content-Type: text/plain\r\n\r\n%s saw %s\n' "$(/bin/cat /proc/sys/kernel/hostname)" "$REMOTE_ADDR"
 PAGE
     chmod 755 "$directory/www/cgi-bin/who"
 }
