@@ -229,7 +229,7 @@ main() {
         check "remove the background containers' attachments, without a namespace" delete_as_runtime one two
         # libcni's cache is the runtime's to clean, and no runtime sent that DEL.
         rm -rf /var/lib/cni/results
-        await_no_veth
+        await_no_veth ""
     fi
     check_nothing_left cni-alpha
     kill "$daemon"

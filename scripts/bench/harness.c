@@ -6,15 +6,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <net/if.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -154,7 +157,8 @@ static struct run run(const char *program, const char *command, const char *id, 
     return finish(call, status, &usage, 1);
 }
 
-static int own_namespace = -1;
+// The namespace calls are made from: the one this was started in, or the host of the suite whose turn it is.
+static int own_namespace = -1, hosts[MAX_SUITES];
 
 static void make_namespace(const char *path) {
     if (own_namespace < 0) own_namespace = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -169,6 +173,26 @@ static void make_namespace(const char *path) {
 static void remove_namespace(const char *path) {
     umount2(path, MNT_DETACH);
     unlink(path);
+}
+
+// A host for each suite: one's links and packet filter are not in the other's way, as they would not be in life.
+static void make_hosts(void) {
+    for (int suite = 0; suite < suite_count; suite++) {
+        struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+        if (unshare(CLONE_NEWNET) < 0) die("unshare: %s", strerror(errno));
+        hosts[suite] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        int file = open("/proc/sys/net/ipv4/ip_forward", O_WRONLY | O_CLOEXEC);
+        if (hosts[suite] < 0 || file < 0 || write(file, "1", 1) != 1) die("host: %s", strerror(errno));
+        close(file);
+        int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (any < 0 || ioctl(any, SIOCSIFFLAGS, &loopback) < 0) die("lo: %s", strerror(errno));
+        close(any);
+    }
+}
+
+static void enter_host(int suite) {
+    own_namespace = hosts[suite];
+    if (setns(own_namespace, CLONE_NEWNET) < 0) die("setns: %s", strerror(errno));
 }
 
 static char *read_text(const char *path) {
@@ -454,9 +478,10 @@ static void measure_chain(const struct chain *chain, long live, long rounds) {
     char path[256], id[64], result[RESULT_SIZE];
     char(*kept)[RESULT_SIZE] = calloc((size_t)(live * suite_count + 1), RESULT_SIZE);
     if (!kept) die("out of memory");
-    // Filling is not measured, and the suites may fill side by side: they share no object.
+    make_hosts();
     for (long number = 0; number < live; number++)
         for (int suite = 0; suite < suite_count; suite++) {
+            enter_host(suite);
             snprintf(path, sizeof path, "/run/netns/live-%ld-%d", number, suite);
             snprintf(id, sizeof id, "live-%ld-%d", number, suite);
             make_namespace(path);
@@ -466,6 +491,7 @@ static void measure_chain(const struct chain *chain, long live, long rounds) {
     for (long round = -3; round < rounds; round++)
         for (int position = 0; position < suite_count; position++) {
             int suite = turn(round, position);
+            enter_host(suite);
             struct chain_times *added = round < 0 ? NULL : &add[suite], *deleted = round < 0 ? NULL : &del[suite];
             snprintf(path, sizeof path, "/run/netns/bench-%d", suite);
             snprintf(id, sizeof id, "bench-%ld-%d", round + 3, suite);
@@ -480,6 +506,24 @@ static void measure_chain(const struct chain *chain, long live, long rounds) {
     free(kept);
 }
 
+// `fill`: ADDs of a chain, each in a namespace of its own, which all stay; stops early when the time is up. Prints how many.
+static void fill(const struct chain *chain, long count, double seconds) {
+    double end = now_us() + seconds * 1e6;
+    long number = 0;
+    char path[256], id[64], result[RESULT_SIZE];
+    for (; number < count && now_us() < end; number++) {
+        struct chain_times times = {0};
+        snprintf(path, sizeof path, "/run/netns/fill-%s-%ld", suites[0].label, number);
+        snprintf(id, sizeof id, "fill-%ld", number);
+        make_namespace(path);
+        run_chain(chain, 0, "ADD", id, path, (int)(20000 + number), result, &times);
+        if (times.whole.failures) die("filling stopped at %ld", number);
+        for (int plugin = 0; plugin < chain->count; plugin++) free(times.each[plugin].microseconds);
+        free(times.whole.microseconds);
+    }
+    printf("%ld\n", number);
+}
+
 // `chain-parallel`: whole chains per second with many in flight; each worker is a process that runs one after the other.
 static void measure_chain_parallel(const struct chain *chain, long count, int workers, long rounds) {
     struct shared {
@@ -489,9 +533,11 @@ static void measure_chain_parallel(const struct chain *chain, long count, int wo
     double wall[MAX_SUITES] = {0};
     long failures[MAX_SUITES] = {0};
     char path[256];
+    make_hosts();
     for (long round = 0; round < rounds; round++)
         for (int position = 0; position < suite_count; position++) {
             int suite = turn(round, position);
+            enter_host(suite);
             for (long number = 0; number < count; number++) {
                 snprintf(path, sizeof path, "/run/netns/par-%ld", number);
                 make_namespace(path);
@@ -537,7 +583,8 @@ static void usage(void) {
           "       harness ipam PLUGIN CONF ROUNDS LABEL=DIR...\n"
           "       harness parallel PLUGIN CONF COUNT WORKERS ROUNDS LABEL=DIR...\n"
           "       harness chain DIRECTORY LIVE ROUNDS LABEL=DIR...\n"
-          "       harness chain-parallel DIRECTORY COUNT WORKERS ROUNDS LABEL=DIR...\n",
+          "       harness chain-parallel DIRECTORY COUNT WORKERS ROUNDS LABEL=DIR...\n"
+          "       harness fill DIRECTORY COUNT SECONDS LABEL=DIR\n",
           stderr);
     exit(2);
 }
@@ -572,6 +619,10 @@ int main(int count, char **arguments) {
         mkdir("/run/netns", 0755);
         struct chain chain = read_chain(plugin);
         measure_chain(&chain, atol(arguments[3]), atol(arguments[4]));
+    } else if (!strcmp(mode, "fill")) {
+        mkdir("/run/netns", 0755);
+        struct chain chain = read_chain(plugin);
+        fill(&chain, atol(arguments[3]), atof(arguments[4]));
     } else if (!strcmp(mode, "chain-parallel")) {
         mkdir("/run/netns", 0755);
         struct chain chain = read_chain(plugin);

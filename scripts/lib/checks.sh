@@ -68,6 +68,7 @@ reservations() {
 
 # Namespaces of dead containers are dismantled in the background, and their veth with them: waits for that, at most five
 # seconds. await_no_veth [EXCEPT]
+# shellcheck disable=SC2120 # the one argument may be left out
 await_no_veth() {
     local attempt links
     for ((attempt = 0; attempt < 50; attempt++)); do

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # root comes from common.sh
+# shellcheck disable=SC2034,SC2154 # what is not used here is for the scripts that source this; root comes from common.sh
 # The world beyond a private world's host: a namespace behind an uplink, with no route back to any container, so that
 # what reaches a container came by a published port and what a container reaches was masqueraded. Source it after
 # common.sh, private.sh and checks.sh.

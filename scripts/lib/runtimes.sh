@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # reference comes from common.sh
 # What the tests with podman and containerd share. Source it after common.sh and checks.sh.
 
 # Splits DIR:DIR2 into the array plugin_dirs, each made absolute.
