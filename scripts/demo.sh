@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows the plugins at work: two network namespaces joined by a bridge network, called as a runtime calls plugins, and
-# then podman over the same executables.
+# Shows the plugins at work, called as a runtime calls them: network namespaces joined by a bridge, kept apart, let out
+# under the host's address, reached by a published port; then podman over the same executables.
 #
 #   scripts/demo.sh [--plugins DIR] [--no-podman]
 #
@@ -17,7 +17,15 @@ here=$(dirname -- "${BASH_SOURCE[0]}")
 . "$here/lib/private.sh"
 # shellcheck source=scripts/lib/checks.sh
 . "$here/lib/checks.sh"
+# shellcheck source=scripts/lib/runtimes.sh
+. "$here/lib/runtimes.sh"
+# shellcheck source=scripts/lib/chain.sh
+. "$here/lib/chain.sh"
+# shellcheck source=scripts/lib/outside.sh
+. "$here/lib/outside.sh"
 
+# Set by start_who.
+who_erin=
 with_podman=1
 bold='' dim='' plain=''
 if [ -t 1 ]; then
@@ -79,16 +87,16 @@ plugin_versions() {
     local plugin
     heading "1. The plugins"
     explain "A runtime asks each plugin which versions of the protocol it speaks: CNI_COMMAND=VERSION."
-    for plugin in bridge host-local null loopback; do
+    for plugin in bridge gwbridge-nat portmap firewall tuning bandwidth host-local null loopback; do
         if [ -x "$ours/$plugin" ]; then
-            printf '%-11s ' "$plugin"
+            printf '%-13s ' "$plugin"
             printf '{"cniVersion":"1.0.0"}' | env CNI_COMMAND=VERSION "$ours/$plugin" | jq -c . || true
         fi
     done
 }
 
 two_containers() {
-    local network=$root/conf/swiftlet-bridge.conflist name result
+    local network=$root/conf/swiftlet-bridge.conflist result
     heading "2. Two containers on a bridge network"
     explain "A container is a network namespace here. The network is conf/swiftlet-bridge.conflist:"
     show jq -c '.plugins[0]' "$network"
@@ -136,10 +144,7 @@ two_containers() {
     check "DEL bob" call DEL "$network" bob "$result"
     check "DEL bob again" call DEL "$network" bob "$result"
     show ip netns delete alice
-    for name in $(seq 30); do
-        [ -n "$(ip -o link show type veth)" ] || break
-        sleep 0.1
-    done
+    await_no_veth ""
     show bridge link
     show ls -A /var/lib/cni/networks/swiftlet-bridge
     check_nothing_left swiftlet0
@@ -167,16 +172,68 @@ isolated_containers() {
     check_nothing_left swiftlet3
 }
 
+# A web server in a container, published; the outside has no route to the container and no interest in one.
+published_port() {
+    local network=$root/conf/swiftlet-default.conflist address
+    local runtime='{"portMappings": [{"hostPort": 8088, "containerPort": 8080, "protocol": "tcp"}]}'
+    plugin_dirs=("$ours")
+    heading "8. The way out and the way in: masquerade and a published port"
+    explain "conf/swiftlet-default.conflist chains bridge with ipMasq, portmap and firewall; the runtime hands over the port."
+    show jq -c '.plugins[] | {type, ipMasq, capabilities, ingressPolicy} | del(.[] | nulls)' "$network"
+    explain "The world outside is a namespace that knows the host's address, $host_address, and no container's."
+    make_outside
+    ip netns add erin
+    check "ADD erin, publishing her port 8080 as the host's 8088" \
+        chain ADD "$network" demo-erin /run/netns/erin eth0 "$runtime"
+    address=$(chain_address demo-erin eth0)
+    start_who erin nsenter --net=/run/netns/erin
+    show ip netns exec erin "${fetch[@]}" "http://$outside_address:8080"
+    check_says "the outside sees erin ($address) as the host" "outside saw $host_address" \
+        ip netns exec erin "${fetch[@]}" "http://$outside_address:8080"
+    show ip netns exec outside "${fetch[@]}" "http://$host_address:8088"
+    check_says "the outside reaches erin through the host" "erin saw $outside_address" \
+        ip netns exec outside "${fetch[@]}" "http://$host_address:8088"
+    check_says "so does the host by localhost" "erin saw 10.95.0.1" "${fetch[@]}" http://127.0.0.1:8088
+    if have nft; then
+        explain "A container is one element in each map; every rule is there once per host, however many containers there are:"
+        show nft list map inet swiftlet hostports4
+        show nft list map inet swiftlet masquerade4
+    fi
+    explain "DEL after a crash, with nothing but the container's id: CNI_NETNS is empty."
+    kill "$who_erin"
+    wait "$who_erin" 2>/dev/null || true
+    ip netns delete erin
+    check "DEL erin" chain DEL "$network" demo-erin "" eth0 "$runtime"
+    check_empty "no rule of hers is left" "$(filter_entries)"
+}
+
+gateway_network() {
+    local network=$root/conf/swiftlet-nat.conflist
+    heading "9. Only a way out: gwbridge-nat"
+    explain "conf/swiftlet-nat.conflist: a bridge and a subnet the plugin picks itself; containers do not see each other."
+    ip netns add frank
+    check "ADD frank" chain ADD "$network" demo-frank /run/netns/frank eth0
+    show ip -br -n frank address
+    check_says "the outside sees frank as the host" "outside saw $host_address" \
+        ip netns exec frank "${fetch[@]}" "http://$outside_address:8080"
+    check "DEL frank" chain DEL "$network" demo-frank /run/netns/frank eth0
+    ip netns delete frank
+    await_no_veth uplink
+    drop_outside
+    check_empty "no rule of his is left" "$(filter_entries)"
+    check_nothing_left swiftlet5 swiftlet-gw
+}
+
 under_podman() {
     local output
-    heading "8. The same executables under podman"
+    heading "10. The same executables under podman"
     if [ -z "$with_podman" ]; then
         explain "Left out: --no-podman."
     elif ! have podman || ! have runc || [ ! -x /bin/busybox ]; then
         skip podman "podman, runc or busybox-static is not installed"
     else
-        explain "scripts/test-podman.sh: run, ping, second network, fixed address and MAC, removal."
-        output=$("$root/scripts/test-podman.sh" "$ours" 2>&1) || true
+        explain "scripts/test-podman.sh --own: podman's default network and one it makes itself, with published ports."
+        output=$("$root/scripts/test-podman.sh" --own "$ours" 2>&1) || true
         printf '%s\n' "$output"
         passed=$((passed + $(grep -c '^ok - ' <<<"$output" || true)))
         failed=$((failed + $(grep -c '^not ok - ' <<<"$output" || true)))
@@ -188,9 +245,11 @@ main() {
     plugin_versions
     two_containers
     isolated_containers
+    published_port
+    gateway_network
     under_podman
     heading "Summary"
-    explain "Two namespaces joined, checked and released by executables alone; nothing of it outlives this script."
+    explain "Containers joined, kept apart, let out, published and released by executables alone; nothing outlives this script."
     finish_checks
 }
 

@@ -23,6 +23,9 @@ run_packages='iproute2 ip
 iputils-ping ping
 jq jq
 procps sysctl
+curl curl
+nftables nft
+python3 python3
 util-linux unshare'
 
 test_packages='containernetworking-plugins /usr/lib/cni/bridge
@@ -31,10 +34,10 @@ runc runc
 containerd ctr
 busybox-static /bin/busybox
 dbus-daemon dbus-daemon
-nftables nft
 iptables iptables
 shellcheck shellcheck
-python3 python3
+conntrack conntrack
+iperf3 iperf3
 tcpdump tcpdump
 strace strace'
 

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Runs containerd's `ctr run --cni` over the plugins of the given directories, in a private world.
 #
-#   scripts/test-containerd.sh [--chain] [--tolerate] [DIR[:DIR2…]]
+#   scripts/test-containerd.sh [--chain | --own] [--tolerate] [DIR[:DIR2…]]
 #
 # ctr takes plugins from /opt/cni/bin alone, so the given directories are joined there (in this mount namespace) into one
 # of links, the first in order winning. It sends DEL with an empty CNI_NETNS, after the namespace is gone: what is left
 # then is the interesting part.
 # --chain     also chain portmap, firewall and tuning, from whichever directory has them
+# --own       bridge with ipMasq, portmap, firewall and tuning over the first directory alone: published ports and
+#             masquerade, and what ctr's own DEL leaves of them
 # --tolerate  report differences, but succeed: for looking at another suite's plugins
 set -euo pipefail
 here=$(dirname -- "${BASH_SOURCE[0]}")
@@ -18,17 +20,23 @@ here=$(dirname -- "${BASH_SOURCE[0]}")
 . "$here/lib/checks.sh"
 # shellcheck source=scripts/lib/runtimes.sh
 . "$here/lib/runtimes.sh"
+# shellcheck source=scripts/lib/outside.sh
+. "$here/lib/outside.sh"
 
 chained=()
+own=
 TOLERATE=
 directories=$ours:$reference
 state=/run/containerd-test
+# Set by start_who.
+who_udp=
 socket=$state/containerd.sock
 
 parse() {
     while [ $# -gt 0 ]; do
         case $1 in
         --chain) chained=(portmap firewall tuning) ;;
+        --own) own=1 ;;
         --tolerate) TOLERATE=1 ;;
         -h | --help) usage && exit 0 ;;
         -*) die "unknown option '$1'" ;;
@@ -67,6 +75,7 @@ start_containerd() {
     show_at "$state/networks" /etc/cni/net.d
     show_at "$state/cni" /opt/cni/bin
     write_conflist "$state/networks/10-alpha.conflist" alpha cni-alpha 10.231.0.0/24 10.231.0.1 "${chained[@]}"
+    if [ -n "$own" ]; then publish_always "$state/networks/10-alpha.conflist"; fi
     make_rootfs "$state/rootfs"
     cat >"$state/config.toml" <<CONF
 version = 2
@@ -140,6 +149,54 @@ delete_as_runtime() {
     done
 }
 
+# ctr hands over no port mappings, and libcni leaves a runtimeConfig that is there already alone: the network publishes
+# the ports of its one container.
+publish_always() {
+    jq '(.plugins[] | select(.type == "portmap")) += {runtimeConfig: {portMappings: [
+        {HostPort: 18080, ContainerPort: 80, Protocol: "tcp"},
+        {HostPort: 18080, ContainerPort: 8080, Protocol: "udp"}]}}' "$1" >"$1.new"
+    mv "$1.new" "$1"
+}
+
+outside_who() { outside "${fetch[@]}" "http://$1/cgi-bin/who"; }
+
+# A container in the foreground of a ctr in the background: when it ends, ctr itself sends DEL, with no namespace.
+masqueraded_container() {
+    local pid='' attempt run name
+    ctr_ run --rm --rootfs --cni "$state/rootfs" web /bin/busybox httpd -f -p 0.0.0.0:80 -h /www \
+        >"$state/web" 2>&1 </dev/null &
+    run=$!
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        pid=$(ctr_ task ls | awk '$1 == "web" && $3 == "RUNNING" {print $2}')
+        if [ -n "$pid" ] && nsenter -t "$pid" -n ss -ltn | grep -q ':80 '; then break; fi
+        sleep 0.1
+    done
+    if [ -z "$pid" ]; then
+        not_ok "the container runs: $(cat "$state/web")"
+        return 0
+    fi
+    ok "the container runs"
+    start_who udp nsenter -t "$pid" -n
+    # Its host name is this machine's: ctr gives it no other.
+    name=$(cat /proc/sys/kernel/hostname)
+    check_says "outside reaches the published port" "$name saw $outside_address" outside_who "$host_address:18080"
+    check_says "over UDP" "udp saw $outside_address" outside "${ask[@]}" "$host_address" 18080
+    check_says "the host reaches it by localhost" "$name saw 10.231.0.1" \
+        "${fetch[@]}" http://127.0.0.1:18080/cgi-bin/who
+    check_says "the container reaches its own published port" "$name saw 10.231.0.1" \
+        inside web "${fetch[@]}" "http://$host_address:18080/cgi-bin/who"
+    check_says "the container is masqueraded" "outside saw $host_address" \
+        inside web "${fetch[@]}" "http://$outside_address:8080"
+    check_says "over UDP, too" "outside saw $host_address" inside web "${ask[@]}" "$outside_address" 8080
+    kill "$who_udp"
+    wait "$who_udp" 2>/dev/null || true
+    check "end it" ctr_ task kill -s SIGKILL web
+    wait "$run" || true
+    check_empty "no rule of it is left" "$(filter_entries)"
+    check_empty "no UDP connection to it is remembered" "$(tracked_udp 18080)"
+    check_refused "its port is gone" outside_who "$host_address:18080"
+}
+
 main() {
     local daemon
     parse "$@"
@@ -147,25 +204,33 @@ main() {
         skip "containerd" "containerd, runc or busybox-static is not installed and could not be"
         finish_checks
     fi
-    parse_plugin_dirs "$directories"
+    if [ -n "$own" ]; then
+        own_plugins_alone "${directories%%:*}"
+        chained=(ipMasq portmap firewall tuning)
+        make_outside
+    else
+        parse_plugin_dirs "$directories"
+    fi
     say "# $(containerd --version)"
-    report_served_by bridge host-local "${chained[@]}"
+    report_served_by bridge host-local "${chained[@]#ipMasq}"
     own_cgroup default
     if ! start_containerd; then
         not_ok "containerd does not start here"
         finish_checks
     fi
     daemon=$!
-    foreground_container
-    siblings
-    check "remove the background containers' attachments, without a namespace" delete_as_runtime one two
-    # libcni's cache is the runtime's to clean, and no runtime sent that DEL.
-    rm -rf /var/lib/cni/results
-    # Namespaces of dead containers are dismantled in the background, and their veth with them.
-    for _ in $(seq 50); do
-        [ -n "$(ip -o link show type veth)" ] || break
-        sleep 0.1
-    done
+    if [ -n "$own" ]; then
+        masqueraded_container
+        await_no_veth uplink
+        drop_outside
+    else
+        foreground_container
+        siblings
+        check "remove the background containers' attachments, without a namespace" delete_as_runtime one two
+        # libcni's cache is the runtime's to clean, and no runtime sent that DEL.
+        rm -rf /var/lib/cni/results
+        await_no_veth ""
+    fi
     check_nothing_left cni-alpha
     kill "$daemon"
     wait "$daemon" 2>/dev/null || true

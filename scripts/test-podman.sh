@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Runs podman 4 (CNI back end, runc) over the plugins of the given directories, in a private world.
 #
-#   scripts/test-podman.sh [--chain] [--tolerate] [DIR[:DIR2…]]
+#   scripts/test-podman.sh [--chain | --own] [--tolerate] [DIR[:DIR2…]]
 #
 # DIR…        where podman looks for plugins, in this order (default: dist/bin, then the reference plugins)
 # --chain     also chain portmap, firewall and tuning, from whichever directory has them, and publish a port
+# --own       podman's own networks, as it writes them itself (its default one and one of `podman network create`:
+#             bridge with ipMasq, portmap, firewall, tuning), over the first directory alone: published ports and
+#             masquerade, tried from outside, from the host and from containers
 # --tolerate  report differences, but succeed: for looking at another suite's plugins
 set -euo pipefail
 here=$(dirname -- "${BASH_SOURCE[0]}")
@@ -16,8 +19,13 @@ here=$(dirname -- "${BASH_SOURCE[0]}")
 . "$here/lib/checks.sh"
 # shellcheck source=scripts/lib/runtimes.sh
 . "$here/lib/runtimes.sh"
+# shellcheck source=scripts/lib/outside.sh
+. "$here/lib/outside.sh"
+# shellcheck source=scripts/lib/podman-own.sh
+. "$here/lib/podman-own.sh"
 
 chained=()
+own=
 TOLERATE=
 directories=$ours:$reference
 
@@ -25,6 +33,7 @@ parse() {
     while [ $# -gt 0 ]; do
         case $1 in
         --chain) chained=(portmap firewall tuning) ;;
+        --own) own=1 ;;
         --tolerate) TOLERATE=1 ;;
         -h | --help) usage && exit 0 ;;
         -*) die "unknown option '$1'" ;;
@@ -54,12 +63,15 @@ log_driver = "k8s-file"
 network_backend = "cni"
 cni_plugin_dirs = [${quoted%, }]
 network_config_dir = "/run/podman-test/networks"
-default_network = "alpha"
+default_network = "${1:-alpha}"
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 CONF
     export CONTAINERS_CONF=/run/podman-test/containers.conf
+}
+
+configure_networks() {
     write_conflist /run/podman-test/networks/87-alpha.conflist alpha cni-alpha 10.231.0.0/24 10.231.0.1 "${chained[@]}"
     write_conflist /run/podman-test/networks/88-beta.conflist beta cni-beta 10.232.0.0/24 10.232.0.1 "${chained[@]}"
 }
@@ -133,11 +145,23 @@ main() {
         skip "podman" "podman, runc or busybox-static is not installed and could not be"
         finish_checks
     fi
-    parse_plugin_dirs "$directories"
+    if [ -n "$own" ]; then
+        own_plugins_alone "${directories%%:*}"
+        chained=(portmap firewall tuning)
+    else
+        parse_plugin_dirs "$directories"
+    fi
     say "# $(podman --version), runc $(runc --version | sed -n 's/^runc version //p')"
     report_served_by bridge host-local "${chained[@]}"
     own_cgroup libpod_parent
+    if [ -n "$own" ]; then
+        configure podman
+        own_networks
+        drop_cgroup
+        finish_checks
+    fi
     configure
+    configure_networks
     if first_containers; then
         second_network
         [ "${#chained[@]}" -eq 0 ] || published_port

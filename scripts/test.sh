@@ -5,15 +5,15 @@
 #   scripts/test.sh [--long] [--filter X]
 #
 # --long      full-size fuzzing and soaking (SWIFTLET_LONG=1)
-# --filter X  only the section X (lint, build, swift, install, podman, containerd, parity, demo, bench) or, for any other
-#             X, only the Swift tests that match X
+# --filter X  only the section X (lint, build, swift, install, conf, podman, containerd, nerdctl, parity, demo,
+#             bench) or, for any other X, only the Swift tests that match X
 #
 # The last line is `N passed, M failed, K skipped`; each skip is printed with its reason. Needs root.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib/common.sh"
 
-sections=(lint build swift install podman containerd parity demo bench)
+sections=(lint build swift install conf podman containerd nerdctl parity demo bench)
 filter=
 passed=0
 failed=0
@@ -162,7 +162,17 @@ swift_tests() {
 # The benchmarks fail when a call fails; how fast it was is not a test.
 benches() {
     local name
-    for name in startup add host-local; do
+    if [ ! -x "$reference/bridge" ]; then
+        say "skip - benchmarks # no reference plugins in $reference to compare with"
+        count bench 0 0 1 0
+        return 0
+    fi
+    for name in startup add host-local chain packets; do
+        if [ "$name" = packets ] && ! have iperf3; then
+            say "skip - bench-packets # iperf3 is not installed and could not be"
+            count bench-packets 0 0 1 0
+            continue
+        fi
         step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
     done
 }
@@ -184,13 +194,19 @@ main() {
         if build_tests; then swift_tests; fi
     fi
     if wanted install; then scripted install 120 "$root/scripts/test-install.sh"; fi
+    if wanted conf; then scripted conf 60 "$root/scripts/test-conf.sh" "$ours"; fi
     if wanted podman; then
         scripted podman 200 "$root/scripts/test-podman.sh" "$ours"
+        scripted podman-own 200 "$root/scripts/test-podman.sh" --own "$ours"
         if [ -d "$reference" ]; then
             scripted podman-chain 200 "$root/scripts/test-podman.sh" --chain "$ours:$reference"
         fi
     fi
-    if wanted containerd; then scripted containerd 200 "$root/scripts/test-containerd.sh" "$ours"; fi
+    if wanted containerd; then
+        scripted containerd 200 "$root/scripts/test-containerd.sh" "$ours"
+        scripted containerd-own 200 "$root/scripts/test-containerd.sh" --own "$ours"
+    fi
+    if wanted nerdctl; then scripted nerdctl-shape 200 "$root/scripts/test-nerdctl-shape.sh" "$ours"; fi
     if wanted parity; then scripted parity 200 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
     if wanted demo; then scripted demo 120 "$root/scripts/demo.sh" --no-podman --plugins "$ours"; fi
     if wanted bench; then benches; fi

@@ -5,15 +5,19 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <net/if.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -153,7 +157,8 @@ static struct run run(const char *program, const char *command, const char *id, 
     return finish(call, status, &usage, 1);
 }
 
-static int own_namespace = -1;
+// The namespace calls are made from: the one this was started in, or the host of the suite whose turn it is.
+static int own_namespace = -1, hosts[MAX_SUITES];
 
 static void make_namespace(const char *path) {
     if (own_namespace < 0) own_namespace = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -168,6 +173,26 @@ static void make_namespace(const char *path) {
 static void remove_namespace(const char *path) {
     umount2(path, MNT_DETACH);
     unlink(path);
+}
+
+// A host for each suite: one's links and packet filter are not in the other's way, as they would not be in life.
+static void make_hosts(void) {
+    for (int suite = 0; suite < suite_count; suite++) {
+        struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+        if (unshare(CLONE_NEWNET) < 0) die("unshare: %s", strerror(errno));
+        hosts[suite] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        int file = open("/proc/sys/net/ipv4/ip_forward", O_WRONLY | O_CLOEXEC);
+        if (hosts[suite] < 0 || file < 0 || write(file, "1", 1) != 1) die("host: %s", strerror(errno));
+        close(file);
+        int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (any < 0 || ioctl(any, SIOCSIFFLAGS, &loopback) < 0) die("lo: %s", strerror(errno));
+        close(any);
+    }
+}
+
+static void enter_host(int suite) {
+    own_namespace = hosts[suite];
+    if (setns(own_namespace, CLONE_NEWNET) < 0) die("setns: %s", strerror(errno));
 }
 
 static char *read_text(const char *path) {
@@ -338,11 +363,228 @@ static void measure_parallel(const char *plugin, const char *input, long count, 
     for (int suite = 0; suite < suite_count; suite++) print_row(what, suites[suite].label, &add[suite]);
 }
 
+// A chain: the plugins of a list in order, each with its own input. In an input @SUITE@ and @INDEX@ stand as elsewhere,
+// @PORT@ for a host port of the container's own, @PREVIOUS@ for `,"prevResult":` and the result of the plugin before (of
+// the last one for DEL), or for nothing where there is none.
+enum { MAX_PLUGINS = 8, RESULT_SIZE = 16384 };
+
+struct chain {
+    int count;
+    char plugins[MAX_PLUGINS][64];
+    char *inputs[MAX_PLUGINS];
+};
+
+struct chain_times {
+    struct samples whole, each[MAX_PLUGINS];
+};
+
+// Reads DIRECTORY/0-TYPE.json, DIRECTORY/1-TYPE.json, …
+static struct chain read_chain(const char *directory) {
+    struct chain chain = {0};
+    for (int index = 0; index < MAX_PLUGINS; index++) {
+        char pattern[512];
+        glob_t found;
+        snprintf(pattern, sizeof pattern, "%s/%d-*.json", directory, index);
+        if (glob(pattern, 0, NULL, &found) != 0) break;
+        const char *name = strrchr(found.gl_pathv[0], '/') + 3;
+        snprintf(chain.plugins[index], sizeof chain.plugins[index], "%.*s", (int)strcspn(name, "."), name);
+        chain.inputs[index] = read_text(found.gl_pathv[0]);
+        globfree(&found);
+        chain.count++;
+    }
+    if (chain.count == 0) die("%s: no chain", directory);
+    return chain;
+}
+
+static char *replaced(const char *text, const char *word, const char *with) {
+    size_t size = strlen(text) + strlen(with) * 4 + 64, used = 0;
+    char *result = malloc(size);
+    if (!result) die("out of memory");
+    while (*text) {
+        const char *next = strstr(text, word);
+        size_t length = next ? (size_t)(next - text) : strlen(text);
+        if (used + length + strlen(with) + 1 > size) die("an input names %s too often", word);
+        memcpy(result + used, text, length);
+        used += length;
+        if (!next) break;
+        memcpy(result + used, with, strlen(with));
+        used += strlen(with);
+        text = next + strlen(word);
+    }
+    result[used] = 0;
+    return result;
+}
+
+static char *chain_input(const struct chain *chain, int plugin, int suite, int port, const char *previous) {
+    char number[16], *member = malloc(strlen(previous) + 32);
+    if (!member) die("out of memory");
+    snprintf(number, sizeof number, "%d", port);
+    sprintf(member, "%s%s", *previous ? ",\"prevResult\":" : "", previous);
+    char *text = input_for(chain->inputs[plugin], suite);
+    char *with_port = replaced(text, "@PORT@", number);
+    char *whole = replaced(with_port, "@PREVIOUS@", member);
+    free(text);
+    free(with_port);
+    free(member);
+    return whole;
+}
+
+// One command through the whole chain. `result` is what the last ADD printed, and stays for the DEL.
+static void run_chain(const struct chain *chain, int suite, const char *command, const char *id, const char *path,
+                      int port, char *result, struct chain_times *times) {
+    int adding = !strcmp(command, "ADD");
+    struct run whole = {0};
+    if (adding) result[0] = 0;
+    for (int step = 0; step < chain->count; step++) {
+        int plugin = adding ? step : chain->count - 1 - step;
+        char program[512];
+        program_path(program, sizeof program, suite, chain->plugins[plugin]);
+        char *input = chain_input(chain, plugin, suite, port, result);
+        struct call call = start(program, command, id, path, "eth0", suites[suite].directory, input);
+        int status, output = dup(call.output);
+        struct rusage usage;
+        while (wait4(call.pid, &status, 0, &usage) < 0)
+            if (errno != EINTR) die("wait4: %s", strerror(errno));
+        struct run one = finish(call, status, &usage, 1);
+        if (adding && one.status == 0) {
+            ssize_t length = pread(output, result, RESULT_SIZE - 1, 0);
+            result[length > 0 ? length : 0] = 0;
+        }
+        close(output);
+        free(input);
+        whole.microseconds += one.microseconds;
+        if (one.peak_kib > whole.peak_kib) whole.peak_kib = one.peak_kib;
+        if (one.status != 0) whole.status = one.status;
+        if (times) record(&times->each[plugin], one);
+    }
+    if (times) record(&times->whole, whole);
+}
+
+static void print_chain(const char *command, const struct chain *chain, struct chain_times *times) {
+    char what[160];
+    snprintf(what, sizeof what, "chain %s", command);
+    for (int suite = 0; suite < suite_count; suite++) print_row(what, suites[suite].label, &times[suite].whole);
+    if (chain->count == 1) return;
+    for (int plugin = 0; plugin < chain->count; plugin++) {
+        snprintf(what, sizeof what, "chain %s, %s", command, chain->plugins[plugin]);
+        for (int suite = 0; suite < suite_count; suite++)
+            print_row(what, suites[suite].label, &times[suite].each[plugin]);
+    }
+}
+
+// `chain`: ADD and DEL of a chain beside containers that are there already, one after the other.
+static void measure_chain(const struct chain *chain, long live, long rounds) {
+    static struct chain_times add[MAX_SUITES], del[MAX_SUITES];
+    char path[256], id[64], result[RESULT_SIZE];
+    char(*kept)[RESULT_SIZE] = calloc((size_t)(live * suite_count + 1), RESULT_SIZE);
+    if (!kept) die("out of memory");
+    make_hosts();
+    for (long number = 0; number < live; number++)
+        for (int suite = 0; suite < suite_count; suite++) {
+            enter_host(suite);
+            snprintf(path, sizeof path, "/run/netns/live-%ld-%d", number, suite);
+            snprintf(id, sizeof id, "live-%ld-%d", number, suite);
+            make_namespace(path);
+            run_chain(chain, suite, "ADD", id, path, (int)(20000 + number * MAX_SUITES + suite),
+                      kept[number * suite_count + suite], NULL);
+        }
+    for (long round = -3; round < rounds; round++)
+        for (int position = 0; position < suite_count; position++) {
+            int suite = turn(round, position);
+            enter_host(suite);
+            struct chain_times *added = round < 0 ? NULL : &add[suite], *deleted = round < 0 ? NULL : &del[suite];
+            snprintf(path, sizeof path, "/run/netns/bench-%d", suite);
+            snprintf(id, sizeof id, "bench-%ld-%d", round + 3, suite);
+            make_namespace(path);
+            run_chain(chain, suite, "ADD", id, path, 10000 + suite, result, added);
+            run_chain(chain, suite, "DEL", id, path, 10000 + suite, result, deleted);
+            remove_namespace(path);
+        }
+    print_chain("ADD", chain, add);
+    print_chain("DEL", chain, del);
+    // The caller's namespaces end with it, and the live containers with them.
+    free(kept);
+}
+
+// `fill`: ADDs of a chain, each in a namespace of its own, which all stay; stops early when the time is up. Prints how many.
+static void fill(const struct chain *chain, long count, double seconds) {
+    double end = now_us() + seconds * 1e6;
+    long number = 0;
+    char path[256], id[64], result[RESULT_SIZE];
+    for (; number < count && now_us() < end; number++) {
+        struct chain_times times = {0};
+        snprintf(path, sizeof path, "/run/netns/fill-%s-%ld", suites[0].label, number);
+        snprintf(id, sizeof id, "fill-%ld", number);
+        make_namespace(path);
+        run_chain(chain, 0, "ADD", id, path, (int)(20000 + number), result, &times);
+        if (times.whole.failures) die("filling stopped at %ld", number);
+        for (int plugin = 0; plugin < chain->count; plugin++) free(times.each[plugin].microseconds);
+        free(times.whole.microseconds);
+    }
+    printf("%ld\n", number);
+}
+
+// `chain-parallel`: whole chains per second with many in flight; each worker is a process that runs one after the other.
+static void measure_chain_parallel(const struct chain *chain, long count, int workers, long rounds) {
+    struct shared {
+        long next, failures;
+    } *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) die("mmap: %s", strerror(errno));
+    double wall[MAX_SUITES] = {0};
+    long failures[MAX_SUITES] = {0};
+    char path[256];
+    make_hosts();
+    for (long round = 0; round < rounds; round++)
+        for (int position = 0; position < suite_count; position++) {
+            int suite = turn(round, position);
+            enter_host(suite);
+            for (long number = 0; number < count; number++) {
+                snprintf(path, sizeof path, "/run/netns/par-%ld", number);
+                make_namespace(path);
+            }
+            shared->next = shared->failures = 0;
+            char(*results)[RESULT_SIZE] = mmap(NULL, (size_t)count * RESULT_SIZE, PROT_READ | PROT_WRITE,
+                                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+            if (results == MAP_FAILED) die("mmap: %s", strerror(errno));
+            for (int phase = 0; phase < 2; phase++) {
+                shared->next = 0;
+                double begin = now_us();
+                for (int worker = 0; worker < workers; worker++) {
+                    if (fork() != 0) continue;
+                    for (long number; (number = __atomic_fetch_add(&shared->next, 1, __ATOMIC_SEQ_CST)) < count;) {
+                        char id[64];
+                        struct chain_times times = {0};
+                        snprintf(path, sizeof path, "/run/netns/par-%ld", number);
+                        snprintf(id, sizeof id, "par-%ld", number);
+                        run_chain(chain, suite, phase ? "DEL" : "ADD", id, path,
+                                  (int)(11000 + number * MAX_SUITES + suite), results[number], &times);
+                        if (times.whole.failures) __atomic_fetch_add(&shared->failures, 1, __ATOMIC_SEQ_CST);
+                    }
+                    _exit(0);
+                }
+                while (wait(NULL) > 0 || errno == EINTR) continue;
+                if (phase == 0) wall[suite] += now_us() - begin;
+            }
+            munmap(results, (size_t)count * RESULT_SIZE);
+            failures[suite] += shared->failures;
+            for (long number = 0; number < count; number++) {
+                snprintf(path, sizeof path, "/run/netns/par-%ld", number);
+                remove_namespace(path);
+            }
+        }
+    for (int suite = 0; suite < suite_count; suite++)
+        printf("chain rate %d\t%s\t%.0f\t0\t0\t%ld\t%ld\n", workers, suites[suite].label,
+               (double)(count * rounds) * 1e9 / wall[suite], count * rounds, failures[suite]);
+}
+
 static void usage(void) {
     fputs("usage: harness version PLUGIN ROUNDS LABEL=DIR...\n"
           "       harness attach PLUGIN CONF ROUNDS LABEL=DIR...\n"
           "       harness ipam PLUGIN CONF ROUNDS LABEL=DIR...\n"
-          "       harness parallel PLUGIN CONF COUNT WORKERS ROUNDS LABEL=DIR...\n",
+          "       harness parallel PLUGIN CONF COUNT WORKERS ROUNDS LABEL=DIR...\n"
+          "       harness chain DIRECTORY LIVE ROUNDS LABEL=DIR...\n"
+          "       harness chain-parallel DIRECTORY COUNT WORKERS ROUNDS LABEL=DIR...\n"
+          "       harness fill DIRECTORY COUNT SECONDS LABEL=DIR\n",
           stderr);
     exit(2);
 }
@@ -350,7 +592,10 @@ static void usage(void) {
 int main(int count, char **arguments) {
     if (count < 5) usage();
     const char *mode = arguments[1], *plugin = arguments[2];
-    int first = !strcmp(mode, "version") ? 4 : !strcmp(mode, "parallel") ? 7 : 5;
+    int first = 5;
+    if (!strcmp(mode, "version")) first = 4;
+    if (!strcmp(mode, "chain-parallel")) first = 6;
+    if (!strcmp(mode, "parallel")) first = 7;
     if (count <= first) usage();
     for (int index = first; index < count && suite_count < MAX_SUITES; index++) {
         char *equals = strchr(arguments[index], '=');
@@ -370,6 +615,18 @@ int main(int count, char **arguments) {
     } else if (!strcmp(mode, "parallel")) {
         mkdir("/run/netns", 0755);
         measure_parallel(plugin, read_text(arguments[3]), atol(arguments[4]), atoi(arguments[5]), atol(arguments[6]));
+    } else if (!strcmp(mode, "chain")) {
+        mkdir("/run/netns", 0755);
+        struct chain chain = read_chain(plugin);
+        measure_chain(&chain, atol(arguments[3]), atol(arguments[4]));
+    } else if (!strcmp(mode, "fill")) {
+        mkdir("/run/netns", 0755);
+        struct chain chain = read_chain(plugin);
+        fill(&chain, atol(arguments[3]), atof(arguments[4]));
+    } else if (!strcmp(mode, "chain-parallel")) {
+        mkdir("/run/netns", 0755);
+        struct chain chain = read_chain(plugin);
+        measure_chain_parallel(&chain, atol(arguments[3]), atoi(arguments[4]), atol(arguments[5]));
     } else {
         usage();
     }

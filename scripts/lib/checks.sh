@@ -66,6 +66,19 @@ reservations() {
         -type f ! -name 'last_reserved_ip*' ! -name lock -print 2>/dev/null | sort
 }
 
+# Namespaces of dead containers are dismantled in the background, and their veth with them: waits for that, at most five
+# seconds. await_no_veth [EXCEPT]
+# shellcheck disable=SC2120 # the one argument may be left out
+await_no_veth() {
+    local attempt links
+    for ((attempt = 0; attempt < 50; attempt++)); do
+        links=$(ip -o link show type veth)
+        if [ -n "${1:-}" ]; then links=$(grep -v " $1[@:]" <<<"$links" || true); fi
+        if [ -z "$links" ]; then return 0; fi
+        sleep 0.1
+    done
+}
+
 # What a network must not leave behind once its last container is gone. check_nothing_left BRIDGE...
 check_nothing_left() {
     local bridge

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # reference comes from common.sh
 # What the tests with podman and containerd share. Source it after common.sh and checks.sh.
 
 # Splits DIR:DIR2 into the array plugin_dirs, each made absolute.
@@ -30,6 +31,7 @@ is_swiftlet() { readelf -n "$1" 2>/dev/null | grep Swiftlet >/dev/null; }
 report_served_by() {
     local plugin file
     for plugin in "$@"; do
+        [ -n "$plugin" ] || continue
         if ! file=$(plugin_file "$plugin"); then
             say "# $plugin: in none of the directories"
         elif is_swiftlet "$file"; then
@@ -40,14 +42,33 @@ report_served_by() {
     done
 }
 
+# Sets plugin_dirs to the one directory, and after it, where that has no tuning, to a directory with the reference's tuning
+# and nothing else.
+own_plugins_alone() {
+    parse_plugin_dirs "$1"
+    if [ ! -x "${plugin_dirs[0]}/tuning" ] && [ -x "$reference/tuning" ]; then
+        say "# no tuning in ${plugin_dirs[0]}: taking the reference's for it alone"
+        mkdir -p /run/other-plugins
+        cp "$reference/tuning" /run/other-plugins/
+        plugin_dirs+=(/run/other-plugins)
+    fi
+}
+
 # A root file system that needs no image: one static busybox.
 make_rootfs() {
     local directory=$1 applet
     mkdir -p "$directory"/{bin,etc,proc,sys,dev,tmp,run,var}
     cp /bin/busybox "$directory/bin/busybox"
-    for applet in sh sleep ip ping cat true; do ln -sf busybox "$directory/bin/$applet"; done
+    for applet in sh sleep ip ping cat true httpd; do ln -sf busybox "$directory/bin/$applet"; done
     : >"$directory/etc/resolv.conf"
     : >"$directory/etc/hosts"
+    # A page that tells the caller who was asked (the container's host name) and whom it saw.
+    mkdir -p "$directory/www/cgi-bin"
+    cat >"$directory/www/cgi-bin/who" <<'PAGE'
+#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n%s saw %s\n' "$(/bin/cat /proc/sys/kernel/hostname)" "$REMOTE_ADDR"
+PAGE
+    chmod 755 "$directory/www/cgi-bin/who"
 }
 
 # Runtimes leave their parent control group behind, the one thing no namespace here contains. own_cgroup NAME, called
@@ -64,16 +85,17 @@ drop_cgroup() {
         -exec rmdir {} + 2>/dev/null || true
 }
 
-# write_conflist FILE NAME BRIDGE SUBNET GATEWAY CHAINED...
+# write_conflist FILE NAME BRIDGE SUBNET GATEWAY CHAINED...: the word ipMasq among the chained sets that key of bridge.
 write_conflist() {
     local file=$1 name=$2 bridge=$3 subnet=$4 gateway=$5 chained
     shift 5
-    chained=$(printf '%s\n' "$@" | jq -R 'select(. != "") | {type: .}
+    chained=$(printf '%s\n' "$@" | jq -R 'select(. != "" and . != "ipMasq") | {type: .}
         + (if . == "portmap" then {capabilities: {portMappings: true}} else {} end)' | jq -s .)
     jq -n --arg name "$name" --arg bridge "$bridge" --arg subnet "$subnet" --arg gateway "$gateway" \
-        --argjson chained "$chained" '{
+        --arg words " $* " --argjson chained "$chained" '{
         cniVersion: "0.4.0", name: $name,
         plugins: ([{type: "bridge", bridge: $bridge, isGateway: true, hairpinMode: true, ipam: {
             type: "host-local", routes: [{dst: "0.0.0.0/0"}],
-            ranges: [[{subnet: $subnet, gateway: $gateway}]]}}] + $chained)}' >"$file"
+            ranges: [[{subnet: $subnet, gateway: $gateway}]]}}
+            + (if $words | contains(" ipMasq ") then {ipMasq: true} else {} end)] + $chained)}' >"$file"
 }
