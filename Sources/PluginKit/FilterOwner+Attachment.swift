@@ -1,5 +1,6 @@
 public import CNI
 public import Netfilter
+public import NetworkTypes
 
 extension FilterOwner {
     /// The owner an attachment is to the packet filter.
@@ -15,6 +16,14 @@ extension FilterOwner {
 }
 
 extension HostSystem {
+    /// Removes everything an attachment has in the packet filter.
+    ///
+    /// A DEL goes to every plugin of the chain, and each deleting transaction waits for a grace period of the kernel (4 to
+    /// 17 ms). So the first plugin asked removes what all of them made, and the others find nothing left to wait for.
+    public func removeFilterEntries(of attachment: Attachment, addresses: [IPAddress]) throws {
+        try removeFilterEntries(.all, of: FilterOwner(attachment), addresses: addresses)
+    }
+
     /// Makes sure that an attachment's rules are there, in the chosen back end or in the other one: the choice may have
     /// fallen differently when they were made.
     public func checkFilterRules(_ rules: [FilterRule], of owner: FilterOwner, _ choice: BackendChoice) throws {

@@ -29,8 +29,7 @@ public struct BridgeCommands: PluginCommands {
         let previous = (try? request.configuration.previousResult()) ?? nil
         errors.attempt {
             try system.removeFilterEntries(
-                [.masquerade, .antiSpoof], of: FilterOwner(request.attachment),
-                addresses: previous?.addresses.map(\.address.address) ?? [])
+                of: request.attachment, addresses: previous?.addresses.map(\.address.address) ?? [])
         }
         BridgeRemoval(system: system).removeLinks(
             AttachmentTag(request.attachment), sandbox: request.invocation.netns,

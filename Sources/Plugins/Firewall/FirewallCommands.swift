@@ -45,7 +45,7 @@ public struct FirewallCommands: PluginCommands {
         let chained = try? ChainedResult(request)
         let addresses = chained?.result.addresses.map(\.address.address) ?? []
         errors.attempt {
-            try system.removeFilterEntries(.firewall, of: FilterOwner(request.attachment), addresses: addresses)
+            try system.removeFilterEntries(of: request.attachment, addresses: addresses)
         }
         if let configuration = try? FirewallConfiguration(request), let chained,
             let firewalld = errors.attempt({ try firewalld(configuration) }) ?? nil

@@ -43,8 +43,7 @@ public struct PortmapCommands: PluginCommands {
         let chained = try? ChainedResult(request)
         errors.attempt {
             try system.removeFilterEntries(
-                .portForward, of: FilterOwner(request.attachment),
-                addresses: chained?.containerAddresses.map(\.address) ?? [])
+                of: request.attachment, addresses: chained?.containerAddresses.map(\.address) ?? [])
         }
         // The kernel would go on sending a client's datagrams to the container that is gone.
         if let configuration = try? PortmapConfiguration(request) {
