@@ -87,7 +87,7 @@ extension Lab {
     }
 
     /// Calls CHECK of every plugin.
-    public func check(_ chain: PluginChain, _ containerID: String, _ ifname: String = "eth0", _ previous: Value) throws
+    public func check(_ chain: PluginChain, _ containerID: String, _ previous: Value, _ ifname: String = "eth0") throws
         -> [PluginAnswer]
     {
         try chain.plugins.indices.map { index in
