@@ -259,7 +259,8 @@ struct FirewallTests {
         #expect(outcome.status == 0 && outcome.output.isEmpty)
         let words = outcome.errorText.split(separator: "\n").first?.split(separator: " ") ?? []
         #expect(words.count == 4 && words.prefix(3) == ["CNI", "firewall", "plugin"])
-        let version = words.last ?? ""
-        #expect(version.hasPrefix("v") && version.dropFirst().split(separator: ".").count == 3)
+        // nerdctl keeps networks apart from 1.1.0 on, and knows "isolated" from 1.7.1 on.
+        let version = (words.last ?? "").prefix { $0 != "+" && $0 != "-" }
+        #expect(version.hasPrefix("v") && atLeast(String(version.dropFirst()), "1.7.1"), "\(outcome.errorText)")
     }
 }
