@@ -88,7 +88,7 @@ struct BridgeUpkeepTests {
         try lab.tool("ip", "link", "delete", "br0")
         try lab.tool("ip", "link", "add", "br0", "type", "veth", "peer", "name", "peer0")
         try status(lab, config).expectRefusal(containing: "\"br0\" already exists but is not a bridge")
-        try status(lab, config.with(("bridge", "br1"), ("ipMasq", true))).expectRefusal(code: 2)
+        try status(lab, config.with(("bridge", "br1"), ("ipMasq", true))).expectSilence()
         try status(lab, config.with(("bridge", "br1"), ("ipam", ["type": "nowhere"]))).expectRefusal(
             containing: "nowhere")
     }
