@@ -84,8 +84,12 @@ prepare_libraries() {
 
 compile() {
     local scratch=$1 product
-    local options=(--scratch-path "$scratch" --explicit-target-dependency-import-check error)
+    # Without --disable-local-rpath the loader would look for libmnl beside the plugin first, in a dozen directories.
+    local options=(--scratch-path "$scratch" --explicit-target-dependency-import-check error --disable-local-rpath)
     local common=(-Xswiftc -use-ld=lld -Xlinker --no-export-dynamic -Xlinker -s)
+    # Generic types are asked of their accessors, with conformances the linker knows, rather than by their mangled names,
+    # which the runtime would take apart and search conformances for in every process.
+    common+=(-Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors)
     case $shape in
     debug)
         options+=(-c debug --static-swift-stdlib)

@@ -1,5 +1,6 @@
 #include "CLinux.h"
 
+#include <malloc.h>
 #include <sys/ioctl.h>
 #include <regex.h>
 
@@ -39,6 +40,8 @@ static void *thread_entry(void *argument) {
 int swiftlet_run_on_thread(void (*body)(void *), void *context) {
     struct thread_call call = {body, context};
     pthread_t thread;
+    // One thread waits for the other: a heap of its own for the second would be mapped, split and torn for nothing.
+    (void)mallopt(M_ARENA_MAX, 1);
     int error = pthread_create(&thread, NULL, thread_entry, &call);
     if (error != 0) return error;
     return pthread_join(thread, NULL);

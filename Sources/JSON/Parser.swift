@@ -31,11 +31,15 @@ extension Value {
     /// Numbers without fraction must fit 64 bits, the others a double; text must be UTF-8.
     /// - Throws: ``SyntaxError`` with the place.
     public init(parsing bytes: [UInt8]) throws(SyntaxError) {
-        switch Tree.load(bytes, flags: JSON_REJECT_DUPLICATES) {
-        case .success(let tree): self = try tree.value(suffix: 0)
-        case .failure(.syntax(let error)): throw error
-        case .failure(.duplicateKey): self = try Self.parseDuplicates(bytes)
+        let tree: Tree
+        do {
+            tree = try Tree(bytes, flags: JSON_REJECT_DUPLICATES)
+        } catch {
+            guard case .duplicateKey = error else { throw error.error }
+            self = try Self.parseDuplicates(bytes)
+            return
         }
+        self = try tree.value(suffix: 0)
     }
 
     /// Parses text in which an object repeats a key.
@@ -44,11 +48,14 @@ extension Value {
     /// its end, which is cut off again while the tree is read.
     private static func parseDuplicates(_ bytes: [UInt8]) throws(SyntaxError) -> Value {
         // Once as it is: everything after the repeated key is still unchecked.
-        if case .failure(let failure) = Tree.load(bytes, flags: 0) { throw failure.error }
-        switch Tree.load(numberingKeys(bytes), flags: 0) {
-        case .success(let tree): return try tree.value(suffix: keyNumberWidth)
-        case .failure(let failure): throw failure.error
+        let tree: Tree
+        do {
+            _ = try Tree(bytes, flags: 0)
+            tree = try Tree(numberingKeys(bytes), flags: 0)
+        } catch {
+            throw error.error
         }
+        return try tree.value(suffix: keyNumberWidth)
     }
 
     private static var keyNumberWidth: Int { 8 }
@@ -98,20 +105,19 @@ private final class Tree {
 
     private let root: UnsafeMutablePointer<json_t>
 
-    private init(owning root: UnsafeMutablePointer<json_t>) {
-        unsafe self.root = root
-    }
-
     deinit { unsafe json_decref(root) }
 
-    static func load(_ bytes: [UInt8], flags: Int32) -> Result<Tree, Failure> {
+    init(_ bytes: [UInt8], flags: Int32) throws(Failure) {
         var error = json_error_t()
         let root = unsafe bytes.withUnsafeBytes { raw in
             unsafe json_loadb(
                 raw.baseAddress?.assumingMemoryBound(to: CChar.self), raw.count,
                 Int(JSON_DECODE_ANY | JSON_ALLOW_NUL | flags), &error)
         }
-        if let root = unsafe root { return unsafe .success(Tree(owning: root)) }
+        if let root = unsafe root {
+            unsafe self.root = root
+            return
+        }
         let text = unsafe withUnsafePointer(to: &error.text) { field in
             unsafe field.withMemoryRebound(to: CChar.self, capacity: Int(JSON_ERROR_TEXT_LENGTH)) {
                 unsafe String(cString: $0)
@@ -119,7 +125,7 @@ private final class Tree {
         }
         let place = SyntaxError(reason: text, line: max(0, Int(error.line)), column: max(0, Int(error.column)))
         let isDuplicate = unsafe json_error_code(&error) == json_error_duplicate_key
-        return .failure(isDuplicate ? .duplicateKey(place) : .syntax(place))
+        throw isDuplicate ? .duplicateKey(place) : .syntax(place)
     }
 
     /// The whole tree as a value; the last `suffix` bytes of each key are not part of it.

@@ -46,6 +46,24 @@ public struct MACAddress: Hashable, Sendable {
 extension MACAddress: CustomStringConvertible {
     /// Lower-case pairs separated by colons.
     public var description: String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+        var text: [UInt8] = []
+        text.reserveCapacity(17)
+        for byte in bytes {
+            if !text.isEmpty { text.append(UInt8(ascii: ":")) }
+            text.appendHexadecimal(byte)
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+extension [UInt8] {
+    /// Appends a byte as two lower-case hexadecimal digits in ASCII.
+    mutating func appendHexadecimal(_ byte: UInt8) {
+        appendDigit(byte >> 4)
+        appendDigit(byte & 15)
+    }
+
+    private mutating func appendDigit(_ digit: UInt8) {
+        append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + (digit - 10))
     }
 }

@@ -17,13 +17,9 @@ public enum SHA512 {
 
     /// The digest in lower-case hexadecimal, cut to `length` characters.
     public static func hex(_ text: String, length: Int = 128) -> String {
-        let digits = Array("0123456789abcdef")
-        var output = ""
-        for byte in digest(text.utf8).prefix((length + 1) / 2) {
-            output.append(digits[Int(byte >> 4)])
-            output.append(digits[Int(byte & 15)])
-        }
-        return String(output.prefix(length))
+        var output: [UInt8] = []
+        for byte in digest(text.utf8).prefix((length + 1) / 2) { output.appendHexadecimal(byte) }
+        return String(decoding: output.prefix(length), as: UTF8.self)
     }
 
     private static func compress(_ block: ArraySlice<UInt8>, into state: inout [UInt64]) {

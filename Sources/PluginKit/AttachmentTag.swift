@@ -64,8 +64,9 @@ public struct AttachmentTag: Hashable, Sendable {
 
     /// Lower-case base 32 (RFC 4648 alphabet) of the leading bits.
     private static func base32(_ bytes: [UInt8], characters: Int) -> String {
-        let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567")
+        let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
         let number = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-        return String((0..<characters).map { alphabet[Int(number >> UInt64(59 - 5 * $0) & 31)] })
+        let text = (0..<characters).map { alphabet[Int(number >> UInt64(59 - 5 * $0) & 31)] }
+        return String(decoding: text, as: UTF8.self)
     }
 }

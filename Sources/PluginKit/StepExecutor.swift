@@ -88,9 +88,15 @@ public final class StepExecutor {
             return nil
         case .awaitForwarding(let port):
             let index = try link(port, .host).index
-            guard try host.awaitLink(index: index, milliseconds: 5000, until: { $0.port?.state == 3 }) else {
+            var seen: Link?
+            let forwards = try host.awaitLink(index: index, milliseconds: 5000) {
+                seen = $0
+                return $0.port?.state == 3
+            }
+            guard forwards else {
                 throw StepError.timedOut("bridge port in error state: \(port) does not forward")
             }
+            if let seen { remember(seen, .host) }
             return nil
         }
     }
@@ -105,10 +111,20 @@ public final class StepExecutor {
         }
     }
 
+    /// Spares the executor a question about a link that somebody else has just read.
+    func remember(_ link: Link, _ place: Place) { known[LinkKey(name: link.name, place: place)] = link }
+
+    /// The link as it was last read; what this executor has done to a link of its own making since may not show.
     func link(_ name: String, _ place: Place) throws -> Link {
+        guard let link = try linkIfThere(name, place) else { throw StepError.linkMissing(name) }
+        return link
+    }
+
+    /// The same, nil when there is no such link.
+    func linkIfThere(_ name: String, _ place: Place) throws -> Link? {
         let key = LinkKey(name: name, place: place)
         if let link = known[key] { return link }
-        guard let link = try stack(place).link(named: name) else { throw StepError.linkMissing(name) }
+        let link = try stack(place).link(named: name)
         known[key] = link
         return link
     }
@@ -155,7 +171,10 @@ public final class StepExecutor {
             }
             throw error
         }
-        known[LinkKey(name: name, place: place)] = nil
+        let key = LinkKey(name: name, place: place)
+        // Only undos need to know how a link is just now, and what is done to a link of our own needs none.
+        if made.contains(key) { return nil }
+        known[key] = nil
         let inverse = LinkChange {
             if change.isUp != nil { $0.isUp = before.isUp }
             if change.isPromiscuous != nil { $0.isPromiscuous = before.isPromiscuous }
@@ -195,10 +214,21 @@ public final class StepExecutor {
 
     private func set(_ parameters: [Step.Parameter], _ place: Place, isOptional: Bool) throws -> Undo? {
         let stack = try stack(place)
-        let old = try stack.exchangeParameters(
-            parameters.map { ($0.key, $0.value) }, passingOverFailures: isOptional)
+        let pairs = parameters.map { (key: $0.key, value: $0.value) }
+        if parameters.allSatisfy({ isOfMadeLink($0.key, place) }) {
+            try stack.writeParameters(pairs, passingOverFailures: isOptional)
+            return nil
+        }
+        let old = try stack.exchangeParameters(pairs, passingOverFailures: isOptional)
         if old.isEmpty { return nil }
         return { _ = try stack.exchangeParameters(old.reversed(), passingOverFailures: true) }
+    }
+
+    private func isOfMadeLink(_ key: String, _ place: Place) -> Bool {
+        made.contains { link in
+            guard link.place == place else { return false }
+            return key.hasPrefix("net/ipv4/conf/\(link.name)/") || key.hasPrefix("net/ipv6/conf/\(link.name)/")
+        }
     }
 
     private func awaitAddresses(_ name: String, _ place: Place) throws {

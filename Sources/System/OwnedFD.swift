@@ -154,7 +154,8 @@ public func writeFully(_ descriptor: Int32, _ bytes: [UInt8]) throws(Errno) {
 /// - Throws: the errno; `EFBIG` when there are more than `limit` bytes.
 public func readFully(_ descriptor: Int32, limit: Int) throws(Errno) -> [UInt8] {
     var contents: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: min(limit + 1, 16384))
+    // Most of what we read is a line from /proc; a larger file soon gets a larger buffer.
+    var chunk = [UInt8](repeating: 0, count: min(limit + 1, 1024))
     while true {
         let count = try retrying {
             unsafe chunk.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, $0.count) }
@@ -162,5 +163,6 @@ public func readFully(_ descriptor: Int32, limit: Int) throws(Errno) -> [UInt8] 
         if count == 0 { return contents }
         contents.append(contentsOf: chunk[..<count])
         if contents.count > limit { throw .fileTooLarge }
+        if count == chunk.count, chunk.count < 65536 { chunk = [UInt8](repeating: 0, count: chunk.count * 4) }
     }
 }

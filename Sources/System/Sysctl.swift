@@ -18,7 +18,12 @@ public enum Sysctl {
     public static func write(_ key: String, _ value: String) throws(SystemError) -> String? {
         let old = try read(key)
         if old == value { return nil }
-        try Files.overwrite("/proc/sys/\(key)", with: Array(value.utf8))
+        try overwrite(key, value)
         return old
+    }
+
+    /// Writes `key` whatever it is. Equivalent: `sysctl -w key=value`.
+    public static func overwrite(_ key: String, _ value: String) throws(SystemError) {
+        try Files.overwrite("/proc/sys/\(key)", with: Array(value.utf8))
     }
 }

@@ -282,4 +282,14 @@ final class FakeStack: NetworkStack {
         }
         return old
     }
+
+    func writeParameters(_ parameters: [(key: String, value: String)], passingOverFailures: Bool) throws(SystemError) {
+        for (key, value) in parameters {
+            do {
+                try setParameter(key, value)
+            } catch {
+                if !passingOverFailures { throw error }
+            }
+        }
+    }
 }

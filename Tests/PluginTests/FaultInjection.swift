@@ -116,6 +116,11 @@ final class FaultyStack: NetworkStack {
         try injector.countParameter(parameters.map(\.key).joined(separator: ", "))
         return try real.exchangeParameters(parameters, passingOverFailures: passingOverFailures)
     }
+
+    func writeParameters(_ parameters: [(key: String, value: String)], passingOverFailures: Bool) throws(SystemError) {
+        try injector.countParameter(parameters.map(\.key).joined(separator: ", "))
+        try real.writeParameters(parameters, passingOverFailures: passingOverFailures)
+    }
 }
 
 /// The kernel's own packet filter whose changes pass through a ``FaultInjector``.

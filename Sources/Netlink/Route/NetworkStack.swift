@@ -111,6 +111,10 @@ public protocol NetworkStack: TrafficControl {
     /// - Returns: the replaced values, in the order they were replaced.
     func exchangeParameters(_ parameters: [(key: String, value: String)], passingOverFailures: Bool)
         throws(SystemError) -> [(key: String, value: String)]
+    /// Writes several parameters in order without looking at the values they have: for those of a link the caller has
+    /// just made, which go away with it. Stops at the first failure; with `passingOverFailures` a parameter that cannot be
+    /// written is left alone instead.
+    func writeParameters(_ parameters: [(key: String, value: String)], passingOverFailures: Bool) throws(SystemError)
 }
 
 extension NetworkStack {

@@ -32,6 +32,22 @@ extension RouteSession {
         }
     }
 
+    /// Writes several parameters in order, with one thread at most, without looking at the values they have.
+    public func writeParameters(_ parameters: [(key: String, value: String)], passingOverFailures: Bool)
+        throws(SystemError)
+    {
+        if parameters.isEmpty { return }
+        try inside { () throws(SystemError) in
+            for (key, value) in parameters {
+                do throws(SystemError) {
+                    try Sysctl.overwrite(key, value)
+                } catch {
+                    if !passingOverFailures { throw error }
+                }
+            }
+        }
+    }
+
     /// Runs `body` in the session's namespace: `/proc/sys/net` shows the reading thread's.
     private func inside<Value: Sendable>(_ body: @Sendable () throws(SystemError) -> Value) throws(SystemError) -> Value
     {

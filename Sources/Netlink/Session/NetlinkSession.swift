@@ -62,18 +62,20 @@ public final class NetlinkSession {
         var expected = try start(build)
         for attempt in 0...Self.dumpRetries {
             if attempt > 0 { expected = try resend() }
-            var result: Result<Value, NetlinkFailure>?
+            // Not a Result: the runtime would look its conformances up, at every start.
+            var value: Value?
+            var failure: NetlinkFailure?
             try receiveAnswers(to: expected) { header, payload in
                 if header.type == Int(NLMSG_ERROR) {
-                    let failure = Acknowledgement(header, payload)?.failure ?? NetlinkFailure(.protocolError)
-                    result = .failure(failure)
+                    failure = Acknowledgement(header, payload)?.failure ?? NetlinkFailure(.protocolError)
                 } else {
-                    result =
-                        decode(header.type, payload).map { .success($0) } ?? .failure(NetlinkFailure(.protocolError))
+                    value = decode(header.type, payload)
+                    if value == nil { failure = NetlinkFailure(.protocolError) }
                 }
                 return true
             }
-            if let result { return try result.get() }
+            if let value { return value }
+            if let failure { throw failure }
             // The answer was lost: it did not fit, and the buffer has grown; or the kernel had no memory.
         }
         throw NetlinkFailure(.noBufferSpace)

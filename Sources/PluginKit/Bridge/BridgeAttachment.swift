@@ -58,6 +58,7 @@ public struct BridgeAttachment {
                 try prepareShared(plan, executor, lock, &transaction)
                 _ = lock.tryChange(to: .shared)
             }
+            if let bridge = plan.bridge { executor.remember(bridge, .host) }
             for step in plan.own {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
             }
@@ -66,7 +67,7 @@ public struct BridgeAttachment {
             for step in plan.forwarding {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
             }
-            let result = try complete(plan.result, version, host, container.stack)
+            let result = try complete(plan.result, version, host, executor)
             // A result the asked version cannot express must fail while everything can still be taken back.
             _ = try result.document(version)
             return result
@@ -89,8 +90,10 @@ public struct BridgeAttachment {
     }
 
     private func addRules(_ result: CNIResult, _ transaction: inout Transaction) throws {
+        let rules = filterRules(result.addresses)
+        if rules.isEmpty { return }
         let owner = FilterOwner(tag.attachment)
-        for (rule, backend) in filterRules(result.addresses) {
+        for (rule, backend) in rules {
             let filter = try system.packetFilter(backend)
             try filter.add([rule], for: owner)
             transaction.push("the packet filter's rules") { try filter.remove([.masquerade, .antiSpoof], of: owner) }
@@ -149,12 +152,21 @@ public struct BridgeAttachment {
 
     /// Fills in what only the kernel knows: the MTUs, and the MAC of a bridge somebody else made.
     private func complete(
-        _ result: CNIResult, _ version: SpecVersion, _ host: any NetworkStack, _ container: any NetworkStack
+        _ result: CNIResult, _ version: SpecVersion, _ host: any NetworkStack, _ executor: StepExecutor
     ) throws -> CNIResult {
         var result = result
         for index in result.interfaces.indices {
-            let stack = result.interfaces[index].sandbox == nil ? host : container
-            guard let link = try stack.link(named: result.interfaces[index].name) else { continue }
+            let interface = result.interfaces[index]
+            let found: Link?
+            if interface.sandbox != nil {
+                found = try executor.linkIfThere(interface.name, .container)
+            } else if interface.name == tag.linkName {
+                found = try executor.linkIfThere(interface.name, .host)
+            } else {
+                // The bridge may have taken another MAC when the port joined it.
+                found = try host.link(named: interface.name)
+            }
+            guard let link = found else { continue }
             // Results have had an MTU since 1.1.0.
             if version >= .v1_1_0 { result.interfaces[index].mtu = Int(link.mtu) }
             result.interfaces[index].mac = link.mac?.description

@@ -20,6 +20,8 @@ struct BridgePlan: Equatable {
     var own: [Step] = []
     /// Host-wide parameters, last because nothing may take them back from others who rely on them by then.
     var forwarding: [Step] = []
+    /// The bridge as it was observed; nil when it is made by the plan.
+    var bridge: Link?
     /// The result document, but for the MTUs the kernel decides.
     var result = CNIResult()
 
@@ -60,6 +62,7 @@ struct BridgePlan: Equatable {
         let settings = input.settings
         if settings.hasIPAM, input.allocation.addresses.isEmpty { throw .noAddresses }
         var plan = BridgePlan()
+        plan.bridge = observed.bridge
         var layer3 = Layer3(settings, input.allocation)
         layer3.resolve()
         try plan.prepareBridge(input, observed)
