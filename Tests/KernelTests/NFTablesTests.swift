@@ -76,6 +76,25 @@ struct NFTablesTests {
         }
     }
 
+    @Test("A container's host port stays with the network that had it first")
+    func sameContainer() throws {
+        let again = FilterOwner(network: "other", containerID: one.containerID, interfaceName: "eth7")
+        let stranger = FilterOwner(network: "other", containerID: two.containerID, interfaceName: "eth7")
+        let mapping = PortMapping(.tcp, hostPort: 8080, containerPort: 80)
+        let first = [FilterRule.portForward(PortForward([mapping], to: [try need(IPPrefix("10.1.0.5/16"))]))]
+        let second = [FilterRule.portForward(PortForward([mapping], to: [try need(IPPrefix("10.2.0.5/16"))]))]
+        try inFreshNamespace { _ in
+            let filter = try NFTables()
+            try filter.add(first, for: one)
+            #expect(throws: NetfilterError.self) { try filter.add(second, for: stranger) }
+            try filter.add(second, for: again)
+            try filter.check(first, of: one)
+            try filter.check(second, of: again)
+            try filter.remove(.all, of: again)
+            try filter.check(first, of: one)
+        }
+    }
+
     @Test("Ports with conditions have a chain of their own, which goes with them")
     func conditions() throws {
         let mapping = PortMapping(.tcp, hostPort: 80, containerPort: 8080)

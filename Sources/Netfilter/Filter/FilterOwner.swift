@@ -34,6 +34,13 @@ public struct FilterOwner: Hashable, Sendable, CustomStringConvertible {
     /// Whether a comment is one of this owner's.
     public func owns(_ comment: String?) -> Bool { comment?.hasPrefix(tag) == true }
 
+    /// Whether a comment is one of the same container's, on whichever network and interface.
+    public func isOfSameContainer(_ comment: String?) -> Bool {
+        guard let comment, let slash = comment.lastIndex(of: "/") else { return false }
+        let interface = comment[comment.index(after: slash)...]
+        return comment.prefix { $0 != " " }.hasSuffix("-" + SHA512.hex("\(interface):\(containerID)", length: 16))
+    }
+
     /// For error messages.
     public var description: String { "\(network) \(containerID.prefix(12))/\(interfaceName)" }
 }

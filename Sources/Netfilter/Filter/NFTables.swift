@@ -102,6 +102,8 @@ public final class NFTables: PacketFilter {
         case .share: return entry.element.value == .verdict(.drop) && found.value != entry.element.value
         case .takeOver: return found != entry.element
         case .refuse:
+            // podman publishes a container's ports on every network it connects the container to: the first keeps them.
+            if !owner.owns(found.comment), owner.isOfSameContainer(found.comment) { return false }
             guard owner.owns(found.comment) else {
                 let words = entry.element.key.map(\.nftText).joined(separator: " . ")
                 throw .conflict(subject: "host port \(words)", owner: found.comment)
