@@ -31,8 +31,8 @@ struct FilterLeakTests {
         #expect(try lab.ask(.tcp, "192.0.2.2", from: "c0") == "outside 192.0.2.1")
         #expect(try lab.ask(.tcp, "192.0.2.1", 8080, from: "outside") == "c0 192.0.2.2")
         try lab.check(chain, "c0", result).expectSilence()
-        try lab.status(chain).expectSilence()
         try lab.delete(chain, "c0", previous: result).expectSilence()
+        try lab.status(chain).expectSilence()
         try lab.collect(chain).expectSilence()
         for answer in try lab.status(FilterCrashTests.chain("iptables")) {
             answer.expectRefusal(code: 50, containing: "iptables")

@@ -49,9 +49,12 @@ public struct PluginChain: Sendable {
         let type = plugins[index]["type"]?.string ?? "?"
         var config = input(index, previous: previous)
         for (key, value) in more { config[key] = value }
-        return PluginCall(
+        var call = PluginCall(
             directory.map { "\($0)/\(type)" } ?? type, command, containerID: containerID, ifname: ifname, netns: netns,
             path: directory ?? Plugins.directory, input: config.text())
+        // The reference's anti-spoofing hands `nft` a temporary file, and `/tmp` cannot be written in a lab.
+        call.environment = [("TMPDIR", "/run")]
+        return call
     }
 }
 

@@ -147,7 +147,7 @@ extension Lab {
                 world.note("\(place)/vlan/\(entry["ifname"]?.string ?? "?")/\(index)", vlan)
             }
         }
-        try observePacketFilter(container, place, into: &world)
+        for (name, value) in try packetFilter(container) { world.facts["\(place)/\(name)"] = value }
         for (name, value) in try inside(container, { World.sysctls() }) { world.facts["\(place)/\(name)"] = value }
     }
 
@@ -176,42 +176,9 @@ extension Lab {
             }
         }
     }
-
-    private func observePacketFilter(_ container: String?, _ place: String, into world: inout World) throws {
-        if Lab.find("nft") != nil {
-            let rules = try query("nft", ["-j", "list", "ruleset"], in: container)
-            for (index, entry) in (rules["nftables"]?.elements ?? []).enumerated() where entry["metainfo"] == nil {
-                world.facts["\(place)/nft/\(index)"] = World.steady(entry).text()
-            }
-        }
-        for name in ["iptables-save", "ip6tables-save"] where Lab.find(name) != nil {
-            for (index, line) in try tool(name, [], in: container).split(separator: "\n").enumerated() {
-                // Comments carry the time, chain heads carry counters.
-                if line.hasPrefix("#") { continue }
-                world.facts["\(place)/\(name)/\(index)"] = String(line.split(separator: "[")[0])
-            }
-        }
-    }
 }
 
 extension World {
-    /// A part of the packet filter without handles and counters, sets' elements in an order of their own.
-    static func steady(_ value: Value) -> Value {
-        switch value {
-        case .array(let elements): .array(elements.map(steady))
-        case .object(let object):
-            .object(
-                Object(
-                    object.members.filter { $0.key != "handle" && $0.key != "counter" }.map { member in
-                        guard member.key == "elem", case .array(let elements) = member.value else {
-                            return (member.key, steady(member.value))
-                        }
-                        return ("elem", .array(elements.map(steady).sorted { $0.text() < $1.text() }))
-                    }))
-        default: value
-        }
-    }
-
     /// Flags that an administrator sets, as opposed to those the carrier brings and takes.
     static func isSteady(_ flag: String) -> Bool {
         !["LOWER_UP", "NO-CARRIER", "M-DOWN"].contains(flag)
