@@ -79,13 +79,21 @@ public final class KernelHost: HostSystem {
     public func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws {
         var errors = ErrorCollector()
         errors.attempt { try NFTables().remove(parts, of: owner) }
+        if errors.attempt({ try IPTables.isInUse() }) == true, let iptables = try? IPTables() {
+            errors.attempt { try iptables.remove(parts, of: owner) }
+        }
         errors.attempt { try ReferenceLeftovers().clean(owner, addresses: addresses, parts: parts) }
         try errors.throwIfAny()
     }
 
-    /// Collects in our own tables; entries of iptables do not say whose they are.
+    /// Collects in our own tables, and where iptables has chains of ours in those.
     public func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws {
-        try NFTables().collect(parts, network: network, keeping: owners)
+        var errors = ErrorCollector()
+        errors.attempt { try NFTables().collect(parts, network: network, keeping: owners) }
+        if errors.attempt({ try IPTables.isInUse() }) == true, let iptables = try? IPTables() {
+            errors.attempt { try iptables.collect(parts, network: network, keeping: owners) }
+        }
+        try errors.throwIfAny()
     }
 
     /// Asks the system bus.

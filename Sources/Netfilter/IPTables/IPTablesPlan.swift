@@ -21,7 +21,7 @@ public struct IPTablesPlan {
         for rule in rules {
             switch rule {
             case .masquerade(let masquerade): add(masquerade, owner)
-            case .portForward(let forward): add(forward, owner)
+            case .portForward(let forward): try add(forward, owner)
             case .firewall(let firewall): try add(firewall, owner)
             case .antiSpoof: throw .unsupported("a bound MAC address needs the nftables back end")
             }
@@ -63,9 +63,30 @@ public struct IPTablesPlan {
         }
     }
 
-    private mutating func add(_ forward: PortForward, _ owner: FilterOwner) {
+    /// The first of the mappings that leads to another container already.
+    private func conflict(_ mappings: [PortMapping], _ owner: FilterOwner) -> NetfilterError? {
+        for jump in present.rules("nat", IPTablesNames.hostPorts) {
+            // The container's name is in the comment: 'dnat name: "N" id: "C"'.
+            guard let chain = jump.target, chain != owner.portChain, let holder = jump.comment,
+                !holder.contains("id: \"\(owner.containerID)\"")
+            else { continue }
+            for rule in present.rules("nat", chain) where rule.target == "DNAT" {
+                let host = rule.value("-d").flatMap { IPPrefix($0)?.address ?? IPAddress($0) }
+                for mapping in mappings
+                where rule.value("-p") == "\(mapping.transport)" && rule.value("--dport") == "\(mapping.hostPort)"
+                    && (host == nil || mapping.certainAddress == nil || host == mapping.certainAddress)
+                {
+                    return .conflict(subject: "host port \(mapping.transport) . \(mapping.hostPort)", owner: holder)
+                }
+            }
+        }
+        return nil
+    }
+
+    private mutating func add(_ forward: PortForward, _ owner: FilterOwner) throws(NetfilterError) {
         let mappings = forward.mappings(family)
         guard let address = forward.address(family), !mappings.isEmpty else { return }
+        if let conflict = conflict(mappings, owner) { throw conflict }
         ensureHostPortChains(forward)
         let chain = owner.portChain
         for rule in present.rules("nat", IPTablesNames.hostPorts) where rule.target == chain {

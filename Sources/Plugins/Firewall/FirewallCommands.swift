@@ -48,7 +48,9 @@ public struct FirewallCommands: PluginCommands {
             try system.removeFilterEntries(of: request.attachment, addresses: addresses)
         }
         if let configuration = try? FirewallConfiguration(request), let chained,
-            let firewalld = errors.attempt({ try firewalld(configuration) }) ?? nil
+            // Where firewalld does not run any more, its zones are gone, too.
+            ![.iptables, .nftables].contains(configuration.backend),
+            let firewalld = errors.attempt({ try system.firewalld() }) ?? nil
         {
             for source in sources(chained) {
                 errors.attempt {

@@ -36,6 +36,11 @@ public struct GwbridgeCommands: PluginCommands {
             let filter = try system.packetFilter(configuration.backend)
             try filter.add(rules(configuration, request, own.addresses), for: owner)
             transaction.push("the packet filter's rules") { try filter.remove([.firewall, .portForward], of: owner) }
+            if !configuration.mappings.isEmpty {
+                // For clients on the host that use a published port as 127.0.0.1's.
+                let key = "net/ipv4/conf/\(configuration.bridge)/route_localnet"
+                _ = try system.hostStack().exchangeParameters([(key, "1")], passingOverFailures: false)
+            }
             _ = try merge(chained, own).document(request.configuration.version)
         }
         return merge(chained, own)
