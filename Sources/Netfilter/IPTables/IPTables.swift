@@ -1,0 +1,162 @@
+internal import NetworkTypes
+public import System
+
+/// The iptables back end: one `iptables-save` and at most one `iptables-restore --noflush --wait` per family and call.
+///
+/// Bound MAC addresses are kept by nf_tables even here, as in the reference plugins.
+public final class IPTables: PacketFilter {
+    /// "iptables".
+    public let name = "iptables"
+    private let environment: Environment
+    private let programs: [AddressFamily: Programs]
+
+    /// The two programs of a family.
+    struct Programs: Equatable {
+        let save: String
+        let restore: String
+    }
+
+    /// The back end of the calling thread's namespace.
+    ///
+    /// - Parameter environment: its `PATH` is searched, then the usual directories.
+    /// - Throws: ``NetfilterError/unavailable(_:)`` when no family has its programs.
+    public init(environment: Environment = .current()) throws(NetfilterError) {
+        self.environment = environment
+        var programs: [AddressFamily: Programs] = [:]
+        for family in [AddressFamily.ipv4, .ipv6] { programs[family] = Self.find(family, environment) }
+        guard !programs.isEmpty else {
+            throw .unavailable("iptables is not usable: no iptables-restore and ip6tables-restore in PATH")
+        }
+        self.programs = programs
+    }
+
+    /// A back end of certain programs.
+    init(_ programs: [AddressFamily: Programs], environment: Environment) {
+        self.programs = programs
+        self.environment = environment
+    }
+
+    static func find(
+        _ family: AddressFamily, _ environment: Environment, variants: [String] = ["", "-nft", "-legacy"]
+    ) -> Programs? {
+        let listed = (environment["PATH"] ?? "").split(separator: ":").map(String.init)
+        let directories = listed + ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].filter { !listed.contains($0) }
+        let base = family == .ipv4 ? "iptables" : "ip6tables"
+        for variant in variants {
+            for directory in directories {
+                let programs = Programs(
+                    save: "\(directory)/\(base)\(variant)-save", restore: "\(directory)/\(base)\(variant)-restore")
+                if Files.exists(programs.save), Files.exists(programs.restore) { return programs }
+            }
+        }
+        return nil
+    }
+
+    // MARK: The protocol
+
+    /// Adds an owner's rules.
+    public func add(_ rules: [FilterRule], for owner: FilterOwner) throws(NetfilterError) {
+        let (own, bound) = Self.split(rules)
+        for family in [AddressFamily.ipv4, .ipv6] where own.contains(where: { $0.concerns(family) }) {
+            try change(family, isNeeded: true) { plan throws(NetfilterError) in try plan.add(own, for: owner) }
+        }
+        if !bound.isEmpty { try NFTables().add(bound, for: owner) }
+    }
+
+    /// Removes an owner's entries.
+    public func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
+        for family in [AddressFamily.ipv4, .ipv6] {
+            try change(family, isNeeded: false) { plan throws(NetfilterError) in plan.remove(parts, of: owner) }
+        }
+        if parts.contains(.antiSpoof) { try NFTables().remove(.antiSpoof, of: owner) }
+    }
+
+    /// Removes what a network's missing owners left.
+    public func collect(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws(NetfilterError) {
+        for family in [AddressFamily.ipv4, .ipv6] {
+            try change(family, isNeeded: false) { plan throws(NetfilterError) in
+                plan.collect(parts, network: network, keeping: owners)
+            }
+        }
+        if parts.contains(.antiSpoof) { try NFTables().collect(.antiSpoof, network: network, keeping: owners) }
+    }
+
+    /// Makes sure that an owner's rules are there. Changes nothing.
+    public func check(_ rules: [FilterRule], of owner: FilterOwner) throws(NetfilterError) {
+        let (own, bound) = Self.split(rules)
+        for family in [AddressFamily.ipv4, .ipv6] where own.contains(where: { $0.concerns(family) }) {
+            let plan = IPTablesPlan(family, present: try dump(family))
+            if let missing = try plan.missing(own, of: owner) { throw .missing(missing) }
+        }
+        if !bound.isEmpty { try NFTables().check(bound, of: owner) }
+    }
+
+    private static func split(_ rules: [FilterRule]) -> (own: [FilterRule], bound: [FilterRule]) {
+        let isBound = { (rule: FilterRule) in if case .antiSpoof = rule { true } else { false } }
+        return (rules.filter { !isBound($0) }, rules.filter(isBound))
+    }
+
+    // MARK: Programs
+
+    /// What is there, as `iptables-save` shows it.
+    func dump(_ family: AddressFamily) throws(NetfilterError) -> IPTablesDump {
+        guard let programs = programs[family] else { throw Self.missing(family) }
+        return IPTablesDump(try run(programs.save, []))
+    }
+
+    private static func missing(_ family: AddressFamily) -> NetfilterError {
+        .unavailable(
+            "\(family == .ipv4 ? "iptables" : "ip6tables") is not usable: its -save and -restore are not in PATH")
+    }
+
+    /// Reads, plans and changes; again when somebody else was faster.
+    func change(
+        _ family: AddressFamily, isNeeded: Bool, _ plan: (inout IPTablesPlan) throws(NetfilterError) -> Void
+    ) throws(NetfilterError) {
+        guard let programs = programs[family] else {
+            if isNeeded { throw Self.missing(family) }
+            return
+        }
+        for attempt in 1... {
+            var made = IPTablesPlan(family, present: IPTablesDump(try run(programs.save, [])))
+            try plan(&made)
+            if made.script.isEmpty { return }
+            do {
+                _ = try run(programs.restore, ["--noflush", "--wait"], input: made.script.text)
+                return
+            } catch {
+                // A rule we meant to remove is gone, a chain is in use again: look again.
+                guard case .program = error, attempt < 20 else { throw error }
+            }
+        }
+    }
+
+    private func run(_ path: String, _ arguments: [String], input: String = "") throws(NetfilterError) -> String {
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        let outcome: ProcessOutcome
+        do {
+            outcome = try Spawn.run(
+                path, arguments: [name] + arguments, environment: environment, input: Array(input.utf8))
+        } catch {
+            throw .system(error)
+        }
+        guard outcome.status == 0 else {
+            let words = String(decoding: outcome.errorOutput, as: UTF8.self)
+            let line = words.split(separator: "\n").joined(separator: "; ")
+            throw .program(path: path, status: outcome.status, words: line)
+        }
+        return String(decoding: outcome.output, as: UTF8.self)
+    }
+}
+
+extension FilterRule {
+    /// Whether the rule is about a family's packets.
+    func concerns(_ family: AddressFamily) -> Bool {
+        switch self {
+        case .masquerade(let masquerade): masquerade.addresses.contains { $0.family == family }
+        case .portForward(let forward): forward.address(family) != nil && !forward.mappings(family).isEmpty
+        case .firewall(let firewall): firewall.addresses.contains { $0.family == family }
+        case .antiSpoof: false
+        }
+    }
+}

@@ -1,0 +1,331 @@
+public import NetworkTypes
+
+/// Works out for one family what `iptables-restore` is to do, from what `iptables-save` showed.
+public struct IPTablesPlan {
+    private let family: AddressFamily
+    private let present: IPTablesDump
+    /// What is to be done.
+    public private(set) var script = IPTablesScript()
+    private var added: [String: [IPTablesRule]] = [:]
+
+    /// Plans from what is there.
+    public init(_ family: AddressFamily, present: IPTablesDump) {
+        self.family = family
+        self.present = present
+    }
+
+    // MARK: Adding
+
+    /// Adds an owner's rules.
+    public mutating func add(_ rules: [FilterRule], for owner: FilterOwner) throws(NetfilterError) {
+        for rule in rules {
+            switch rule {
+            case .masquerade(let masquerade): add(masquerade, owner)
+            case .portForward(let forward): add(forward, owner)
+            case .firewall(let firewall): try add(firewall, owner)
+            case .antiSpoof: throw .unsupported("a bound MAC address needs the nftables back end")
+            }
+        }
+    }
+
+    private mutating func add(_ masquerade: Masquerade, _ owner: FilterOwner) {
+        let addresses = masquerade.addresses.filter { $0.family == family }
+        guard !addresses.isEmpty else { return }
+        let chain = owner.masqueradeChain
+        let comment = ["-m", "comment", "--comment", owner.masqueradeComment]
+        let own = (addresses + masquerade.exempt.filter { $0.family == family }).map(\.network)
+        // Another attachment of the container may be using the chain.
+        let isShared = present.rules("nat", "POSTROUTING").contains {
+            $0.target == chain && $0.comment != owner.masqueradeComment
+        }
+        if isShared, present.has("nat", chain) {
+            for network in own where !present.rules("nat", chain).contains(where: { $0.value("-d") == "\(network)" }) {
+                script.prepend("nat", chain, IPTablesRule(["-d", "\(network)"] + comment + ["-j", "ACCEPT"]))
+            }
+        } else {
+            script.declare("nat", chain)
+            for network in own {
+                script.append("nat", chain, IPTablesRule(["-d", "\(network)"] + comment + ["-j", "ACCEPT"]))
+            }
+            let multicast = "\(Entries.multicast(family))"
+            script.append("nat", chain, IPTablesRule(["!", "-d", multicast] + comment + ["-j", "MASQUERADE"]))
+        }
+        for address in addresses {
+            let source = "\(IPPrefix(host: address.address))"
+            let isThere = present.rules("nat", "POSTROUTING").contains {
+                $0.target == chain && $0.value("-s") == source && $0.comment == owner.masqueradeComment
+            }
+            if !isThere {
+                script.append("nat", "POSTROUTING", IPTablesRule(["-s", source] + comment + ["-j", chain]))
+            }
+        }
+    }
+
+    private mutating func add(_ forward: PortForward, _ owner: FilterOwner) {
+        let mappings = forward.mappings(family)
+        guard let address = forward.address(family), !mappings.isEmpty else { return }
+        ensureHostPortChains(forward)
+        let chain = owner.portChain
+        for rule in present.rules("nat", IPTablesNames.hostPorts) where rule.target == chain {
+            script.delete("nat", IPTablesNames.hostPorts, rule)
+        }
+        script.declare("nat", chain)
+        for group in Self.groups(mappings) {
+            script.append(
+                "nat", IPTablesNames.hostPorts,
+                IPTablesRule(
+                    ["-m", "comment", "--comment", owner.portComment, "-m", "multiport", "-p", "\(group.transport)"]
+                        + ["--destination-ports", group.ports.map { "\($0)" }.joined(separator: ",")]
+                        + forward.conditions(family).flatMap { IPTablesDump.words($0) } + ["-j", chain]))
+        }
+        for rule in Self.portRules(mappings, to: address, forward) { script.append("nat", chain, rule) }
+    }
+
+    /// Ports by protocol, at most fifteen together, which is what `multiport` takes.
+    static func groups(_ mappings: [PortMapping]) -> [(transport: TransportProtocol, ports: [UInt16])] {
+        let transports = Set(mappings.map(\.transport)).sorted { "\($0)" < "\($1)" }
+        return transports.flatMap { transport in
+            var ports: [UInt16] = []
+            for mapping in mappings where mapping.transport == transport && !ports.contains(mapping.hostPort) {
+                ports.append(mapping.hostPort)
+            }
+            return stride(from: 0, to: ports.count, by: 15).map { start in
+                (transport, Array(ports[start..<min(start + 15, ports.count)]))
+            }
+        }
+    }
+
+    /// The rules of a container's port chain.
+    static func portRules(_ mappings: [PortMapping], to address: IPPrefix, _ forward: PortForward) -> [IPTablesRule] {
+        let setMark = forward.externalSetMarkChain ?? IPTablesNames.setMark
+        let isV4 = address.family == .ipv4
+        return mappings.flatMap { mapping in
+            var base = ["-p", "\(mapping.transport)", "--dport", "\(mapping.hostPort)"]
+            if let host = mapping.certainAddress { base += ["-d", "\(host)"] }
+            var rules: [IPTablesRule] = []
+            switch forward.sourceRewrite {
+            case .none: break
+            case .all: rules.append(IPTablesRule(base + ["-s", "\(IPPrefix.any(address.family))", "-j", setMark]))
+            case .hairpin:
+                rules.append(IPTablesRule(base + ["-s", "\(address.network)", "-j", setMark]))
+                if isV4 { rules.append(IPTablesRule(base + ["-s", "127.0.0.1", "-j", setMark])) }
+            }
+            let host = isV4 ? "\(address.address)" : "[\(address.address)]"
+            rules.append(IPTablesRule(base + ["-j", "DNAT", "--to-destination", "\(host):\(mapping.containerPort)"]))
+            return rules
+        }
+    }
+
+    /// The chains all forwarded ports of the host go through.
+    private mutating func ensureHostPortChains(_ forward: PortForward) {
+        let entry = IPTablesRule(["-m", "addrtype", "--dst-type", "LOCAL", "-j", IPTablesNames.hostPorts])
+        ensure("nat", IPTablesNames.hostPorts)
+        for chain in ["PREROUTING", "OUTPUT"] { ensure("nat", chain, entry) }
+        guard forward.sourceRewrite != .none else { return }
+        let mark = "0x" + String(UInt32(1) << UInt32(forward.markBit & 31), radix: 16)
+        let comment = ["-m", "comment", "--comment"]
+        if forward.externalSetMarkChain == nil {
+            let isNew = ensure("nat", IPTablesNames.setMark)
+            let rule = comment + ["CNI portfwd masquerade mark", "-j", "MARK", "--set-xmark", "\(mark)/\(mark)"]
+            if isNew { script.append("nat", IPTablesNames.setMark, IPTablesRule(rule)) }
+        }
+        if ensure("nat", IPTablesNames.masquerade) {
+            let rule = ["-m", "mark", "--mark", "\(mark)/\(mark)", "-j", "MASQUERADE"]
+            script.append("nat", IPTablesNames.masquerade, IPTablesRule(rule))
+        }
+        // Before the masquerade of networks, which lets traffic within a subnet out.
+        let rule = comment + ["CNI portfwd requiring masquerade", "-j", IPTablesNames.masquerade]
+        ensure("nat", "POSTROUTING", IPTablesRule(rule), atStart: true)
+    }
+
+    private mutating func add(_ firewall: Firewall, _ owner: FilterOwner) throws(NetfilterError) {
+        let comment = ["-m", "comment", "--comment"]
+        ensure("filter", firewall.adminChain)
+        let isNew = ensure("filter", IPTablesNames.forward)
+        let admin = IPTablesRule(comment + ["CNI firewall plugin admin overrides", "-j", firewall.adminChain])
+        if isNew {
+            script.append("filter", IPTablesNames.forward, admin)
+        } else {
+            ensure("filter", IPTablesNames.forward, admin, atStart: true)
+        }
+        let entry = IPTablesRule(comment + ["CNI firewall plugin rules", "-j", IPTablesNames.forward])
+        ensure("filter", "FORWARD", entry, atStart: true)
+        for address in firewall.addresses where address.family == family {
+            let host = "\(IPPrefix(host: address))"
+            let established = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"]
+            let own = comment + [owner.comment]
+            for rule in [
+                IPTablesRule(["-d", host] + own + established), IPTablesRule(["-s", host] + own + ["-j", "ACCEPT"]),
+            ] where !hasFirewallRule(host, rule, owner) {
+                script.append("filter", IPTablesNames.forward, rule)
+            }
+        }
+        guard firewall.ingress != .open else { return }
+        guard let bridge = firewall.bridge else {
+            throw .unsupported(
+                "interface needs to be set for ingress policy \"\(firewall.ingress.rawValue)\", "
+                    + "make sure to chain \"firewall\" plugin with \"bridge\"")
+        }
+        isolate(bridge, firewall.ingress)
+    }
+
+    private func hasFirewallRule(_ host: String, _ rule: IPTablesRule, _ owner: FilterOwner) -> Bool {
+        present.rules("filter", IPTablesNames.forward).contains {
+            $0.comment == owner.comment && $0.value("-d") == rule.value("-d") && $0.value("-s") == rule.value("-s")
+        }
+    }
+
+    private mutating func isolate(_ bridge: String, _ ingress: Firewall.Ingress) {
+        let (first, second) = (IPTablesNames.isolation1, IPTablesNames.isolation2)
+        let comment = ["-m", "comment", "--comment"]
+        let about = "CNI firewall plugin rules (ingressPolicy: \(ingress.rawValue))"
+        let back = IPTablesRule(comment + ["CNI firewall plugin rules", "-j", "RETURN"])
+        for chain in [first, second] where ensure("filter", chain) { script.append("filter", chain, back) }
+        let entry = IPTablesRule(comment + ["CNI firewall plugin rules", "-j", first])
+        ensure("filter", "FORWARD", entry, atStart: true)
+        let leave = IPTablesRule(["-i", bridge, "!", "-o", bridge] + comment + [about, "-j", second])
+        ensure("filter", first, leave, atStart: true)
+        if ingress == .isolated {
+            let within = IPTablesRule(["-i", bridge, "-o", bridge] + comment + [about, "-j", "DROP"])
+            ensure("filter", first, within, atStart: true)
+        }
+        ensure("filter", second, IPTablesRule(["-o", bridge] + comment + [about, "-j", "DROP"]), atStart: true)
+    }
+
+    /// Makes a shared chain unless it is there. Returns whether it has to be made.
+    @discardableResult
+    private mutating func ensure(_ table: String, _ chain: String) -> Bool {
+        guard !present.has(table, chain), !script.declares(table, chain) else { return false }
+        script.create(table, chain)
+        return true
+    }
+
+    /// Adds a shared rule unless one like it is there.
+    private mutating func ensure(_ table: String, _ chain: String, _ rule: IPTablesRule, atStart: Bool = false) {
+        let key = "\(table) \(chain)"
+        let isThere = (present.rules(table, chain) + (added[key] ?? [])).contains { $0.isLike(rule) }
+        guard !isThere else { return }
+        added[key, default: []].append(rule)
+        if atStart { script.prepend(table, chain, rule) } else { script.append(table, chain, rule) }
+    }
+
+    // MARK: Removing
+
+    /// Removes an owner's entries.
+    public mutating func remove(_ parts: FilterParts, of owner: FilterOwner) {
+        if parts.contains(.masquerade) {
+            removeJumps("nat", "POSTROUTING") {
+                $0.target == owner.masqueradeChain && $0.comment == owner.masqueradeComment
+            }
+        }
+        if parts.contains(.portForward) {
+            removeJumps("nat", IPTablesNames.hostPorts) { $0.target == owner.portChain }
+            if present.has("nat", owner.portChain), !removed.contains(owner.portChain) { removeChain(owner.portChain) }
+        }
+        if parts.contains(.firewall) {
+            for rule in present.rules("filter", IPTablesNames.forward) where owner.owns(rule.comment) {
+                script.delete("filter", IPTablesNames.forward, rule)
+            }
+        }
+    }
+
+    /// Removes the reference's firewall rules for hosts ("10.1.0.5/32"): they carry no owner.
+    mutating func removeFirewall(_ hosts: [String]) {
+        for rule in present.rules("filter", IPTablesNames.forward) where rule.comment == nil {
+            let host = rule.value("-s") ?? rule.value("-d")
+            if let host, hosts.contains(host) { script.delete("filter", IPTablesNames.forward, rule) }
+        }
+    }
+
+    /// Removes the entries of a network's owners that are not in the list.
+    public mutating func collect(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) {
+        let name = "name: \"\(network)\" id: "
+        if parts.contains(.masquerade) {
+            let valid = Set(owners.map(\.masqueradeComment))
+            removeJumps("nat", "POSTROUTING") { rule in
+                guard let comment = rule.comment, rule.target?.hasPrefix("CNI-") == true else { return false }
+                return comment.hasPrefix(name) && !valid.contains(comment)
+            }
+        }
+        if parts.contains(.portForward) {
+            let valid = Set(owners.map(\.portChain))
+            removeJumps("nat", IPTablesNames.hostPorts) { rule in
+                guard let comment = rule.comment, let target = rule.target else { return false }
+                return comment.hasPrefix("dnat " + name) && !valid.contains(target)
+            }
+        }
+        if parts.contains(.firewall) {
+            let prefix = FilterOwner.networkTag(network) + "-"
+            for rule in present.rules("filter", IPTablesNames.forward) {
+                guard let comment = rule.comment, comment.hasPrefix(prefix) else { continue }
+                if !owners.contains(where: { $0.owns(comment) }) {
+                    script.delete("filter", IPTablesNames.forward, rule)
+                }
+            }
+        }
+    }
+
+    private var removed: Set<String> = []
+
+    /// Removes jumps, and the chains nothing jumps to any more.
+    mutating func removeJumps(_ table: String, _ chain: String, _ isMeant: (IPTablesRule) -> Bool) {
+        let rules = present.rules(table, chain)
+        for rule in rules where isMeant(rule) { script.delete(table, chain, rule) }
+        let kept = Set(rules.filter { !isMeant($0) }.compactMap(\.target))
+        for target in Set(rules.filter(isMeant).compactMap(\.target)).subtracting(kept).sorted()
+        where present.has(table, target) { removeChain(target) }
+    }
+
+    mutating func removeChain(_ chain: String) {
+        guard removed.insert(chain).inserted else { return }
+        script.remove("nat", chain)
+    }
+
+    // MARK: Checking
+
+    /// The first of an owner's rules that is not there; nil when all are.
+    public func missing(_ rules: [FilterRule], of owner: FilterOwner) throws(NetfilterError) -> String? {
+        var fresh = IPTablesPlan(family, present: present)
+        for rule in rules {
+            if case .portForward(let forward) = rule {
+                guard let address = forward.address(family) else { continue }
+                let mappings = forward.mappings(family)
+                if mappings.isEmpty { continue }
+                let expected = Self.portRules(mappings, to: address, forward)
+                let entries = present.rules("nat", IPTablesNames.hostPorts).filter { $0.target == owner.portChain }
+                if entries.count != Self.groups(mappings).count { return "rules in chain \(IPTablesNames.hostPorts)" }
+                if present.rules("nat", owner.portChain).count != expected.count {
+                    return "rules in \(owner.portChain)"
+                }
+                fresh.ensureHostPortChains(forward)
+            } else if case .masquerade(let masquerade) = rule,
+                masquerade.addresses.contains(where: { $0.family == family })
+            {
+                let chain = present.rules("nat", owner.masqueradeChain)
+                guard chain.contains(where: { $0.target == "MASQUERADE" }) else {
+                    return "masquerade in chain \(owner.masqueradeChain)"
+                }
+                for address in masquerade.addresses where address.family == family {
+                    let source = "\(IPPrefix(host: address.address))"
+                    let isThere = present.rules("nat", "POSTROUTING").contains {
+                        $0.target == owner.masqueradeChain && $0.value("-s") == source
+                    }
+                    if !isThere { return "jump from POSTROUTING for \(source) to \(owner.masqueradeChain)" }
+                }
+            } else {
+                try fresh.add([rule], for: owner)
+            }
+        }
+        return fresh.script.isEmpty
+            ? nil : "chains or rules: \(fresh.script.text.split(separator: "\n").joined(separator: "; "))"
+    }
+}
+
+extension IPTablesRule {
+    /// Whether the rule does the same, whatever the order its words are saved in.
+    func isLike(_ other: IPTablesRule) -> Bool {
+        target == other.target && comment == other.comment && value("-i") == other.value("-i")
+            && value("-o") == other.value("-o") && words.contains("!") == other.words.contains("!")
+            && value("--dst-type") == other.value("--dst-type")
+    }
+}
