@@ -107,8 +107,17 @@ public final class NFTablesSession {
         public let handle: UInt64
         /// The rule; nil when it holds what this suite does not write.
         public let rule: Rule?
+        /// What was understood of it.
+        public let statements: [Statement]
         /// Its comment.
         public let comment: String?
+        /// Whether it ends in a drop or a reject, in the words of `iptables-nft`, too.
+        public let isRefusing: Bool
+
+        /// The chains it leads to.
+        var jumps: [String] {
+            statements.compactMap { if case .verdict(let verdict) = $0 { verdict.chain } else { nil } }
+        }
     }
 
     /// The rules of a table, or of one of its chains. Equivalent: `nft -a list table`.
@@ -124,12 +133,15 @@ public final class NFTablesSession {
             let comment = attributes.bytes(NFTA_RULE_USERDATA.rawValue).flatMap {
                 userText(type: UInt8(NFTNL_UDATA_RULE_COMMENT.rawValue), inUserData: $0)
             }
-            let statements = attributes.bytes(NFTA_RULE_EXPRESSIONS.rawValue).map { bytes in
+            let decoder = attributes.bytes(NFTA_RULE_EXPRESSIONS.rawValue).map { bytes in
                 RuleDecoder.decode(unsafe bytes.span.bytes)
             }
+            let statements = decoder?.statements ?? []
             return InstalledRule(
-                chain: name, handle: handle, rule: (statements ?? []).map { Rule($0, comment: comment) },
-                comment: comment)
+                chain: name, handle: handle,
+                rule: decoder?.isUnderstood == false ? nil : Rule(statements, comment: comment),
+                statements: statements, comment: comment,
+                isRefusing: decoder?.isRefusing == true || statements.contains(.verdict(.drop)))
         }
     }
 

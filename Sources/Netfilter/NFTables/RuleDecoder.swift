@@ -2,7 +2,7 @@ internal import CLibNFTNL
 internal import Netlink
 internal import NetworkTypes
 
-/// Reads the kernel's expressions back into statements. What this suite does not write comes back as nil.
+/// Reads the kernel's expressions back into statements. What this suite does not write is passed over.
 struct RuleDecoder {
     private enum Loaded {
         case selector(Selector, length: Int)
@@ -14,17 +14,21 @@ struct RuleDecoder {
         case value([UInt8])
     }
 
-    private var statements: [Statement] = []
+    /// What was understood.
+    private(set) var statements: [Statement] = []
     private var registers: [Int: Loaded] = [:]
     private var mask: [UInt8]?
     /// A map whose value lies in the registers.
     private var translation: (selectors: [Selector], map: String)?
     /// What was made sure of, but not yet used.
     private var pendingFamily: AddressFamily?
-    private var isUnderstood = true
+    /// Whether all was.
+    private(set) var isUnderstood = true
+    /// Whether the packet is rejected, by nf_tables' own expression or by an xtables target.
+    private(set) var isRefusing = false
 
-    /// Reads the list of expressions (`NFTA_RULE_EXPRESSIONS`); nil when there is one we do not write.
-    static func decode(_ expressions: RawSpan) -> [Statement]? {
+    /// Reads the list of expressions (`NFTA_RULE_EXPRESSIONS`).
+    static func decode(_ expressions: RawSpan) -> RuleDecoder {
         var decoder = RuleDecoder()
         AttributeReader.forEach(in: expressions) { _, expression in
             var name = ""
@@ -39,7 +43,7 @@ struct RuleDecoder {
             decoder.read(name, Attributes(attributes))
         }
         decoder.settleFamily(nil)
-        return decoder.isUnderstood ? decoder.statements : nil
+        return decoder
     }
 
     /// The register as the number of its first word of four bytes; nil for the verdict register.
@@ -76,6 +80,9 @@ struct RuleDecoder {
         case "counter": append(.counter)
         case "masq": append(.masquerade)
         case "nat": readTranslation(attributes)
+        case "reject", "target":
+            isUnderstood = false
+            if name == "reject" || attributes.text(NFTA_TARGET_NAME.rawValue) == "REJECT" { isRefusing = true }
         default: isUnderstood = false
         }
     }
