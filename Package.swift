@@ -76,7 +76,7 @@ let package = Package(
 
         // Fixtures and the machinery shared by the test targets.
         .target(
-            name: "TestSupport", dependencies: ["CLinux", "NetworkTypes", "System"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["CLinux", "Netfilter", "NetworkTypes", "System"], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),
