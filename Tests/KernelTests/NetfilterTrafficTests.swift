@@ -119,6 +119,25 @@ struct NetfilterTrafficTests {
         }
     }
 
+    @Test("What listens on the host's loopback is out of a container's reach")
+    func loopbackGuard() throws {
+        try inFreshNamespace { host in
+            let lab = try TrafficLab()
+            let server = try Listener(.tcp, .ipv4, port: 9000, in: host)
+            let target = try Self.parse("127.0.0.9")
+            try lab.one.run {
+                try Sysctl.write("net/ipv4/conf/all/route_localnet", "1")
+                try command("ip addr del 127.0.0.1/8 dev lo")
+                try command("ip route add 127.0.0.9/32 via 10.1.0.1 src 10.1.0.5")
+            }
+            #expect(try server.reach(target, 9000, from: lab.one) != nil)
+            let address = try need(IPPrefix("10.1.0.5/24"))
+            try NFTables().add([.masquerade(Masquerade(addresses: [address]))], for: owner)
+            #expect(try server.reach(target, 9000, from: lab.one) == nil)
+            #expect(try server.reach(target, 9000) != nil)
+        }
+    }
+
     @Test("A port sends from its own MAC address only")
     func antiSpoof() throws {
         try inFreshNamespace { _ in
