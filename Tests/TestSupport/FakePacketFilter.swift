@@ -80,15 +80,3 @@ public final class FakePacketFilter: PacketFilter {
         return false
     }
 }
-
-extension FilterRule {
-    /// The part the rule is of.
-    public var part: FilterParts {
-        switch self {
-        case .masquerade: .masquerade
-        case .portForward: .portForward
-        case .firewall: .firewall
-        case .antiSpoof: .antiSpoof
-        }
-    }
-}

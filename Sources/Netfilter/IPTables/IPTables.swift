@@ -54,13 +54,20 @@ public final class IPTables: PacketFilter {
 
     // MARK: The protocol
 
-    /// Adds an owner's rules.
+    /// Adds an owner's rules. Each family is changed in one piece; should the second fail, the owner's entries are taken
+    /// out of the first again.
     public func add(_ rules: [FilterRule], for owner: FilterOwner) throws(NetfilterError) {
         let (own, bound) = Self.split(rules)
-        for family in [AddressFamily.ipv4, .ipv6] where own.contains(where: { $0.concerns(family) }) {
-            try change(family, isNeeded: true) { plan throws(NetfilterError) in try plan.add(own, for: owner) }
+        do {
+            for family in [AddressFamily.ipv4, .ipv6] where own.contains(where: { $0.concerns(family) }) {
+                try change(family, isNeeded: true) { plan throws(NetfilterError) in try plan.add(own, for: owner) }
+            }
+            if !bound.isEmpty { try NFTables().add(bound, for: owner) }
+        } catch {
+            let parts = own.reduce(into: FilterParts()) { $0.formUnion($1.part) }
+            try? remove(parts, of: owner)
+            throw error
         }
-        if !bound.isEmpty { try NFTables().add(bound, for: owner) }
     }
 
     /// Removes an owner's entries.
