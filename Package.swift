@@ -62,7 +62,7 @@ let package = Package(
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
-        room("PluginKit", ["CNI", "IPAM", "JSON", "Netlink", "NetworkTypes", "System"]),
+        room("PluginKit", ["CNI", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
 
         plugin("Bridge"),
         plugin("HostLocal"),
@@ -76,8 +76,8 @@ let package = Package(
 
         // Fixtures and the machinery shared by the test targets.
         .target(
-            name: "TestSupport", dependencies: ["CLinux", "Netfilter", "NetworkTypes", "System"], path: "Tests/TestSupport",
-            swiftSettings: strict),
+            name: "TestSupport", dependencies: ["CLinux", "Netfilter", "NetworkTypes", "System"],
+            path: "Tests/TestSupport", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
