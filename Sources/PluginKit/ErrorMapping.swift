@@ -17,6 +17,7 @@ public enum ErrorMapping {
         case let error as JSON.SyntaxError: CNIError(error)
         case let error as NamespaceError: CNIError(CNIError.Code.invalidNamespace, "\(error)")
         case let error as NetlinkError: netlink(error)
+        case let error as NetfilterError: netfilter(error)
         case let error as SystemError: CNIError(CNIError.Code.inputOutput, "\(error)")
         case let error as Errno: CNIError(CNIError.Code.inputOutput, "\(error)")
         case let error as IPAMError: ipam(error)
@@ -39,6 +40,20 @@ public enum ErrorMapping {
         let code = isPassing ? CNIError.Code.tryAgain : CNIError.Code.netlink
         let hint = error.errno == .notPermitted ? "CAP_NET_ADMIN is needed in the network namespace" : ""
         return CNIError(code, "\(error)", details: hint)
+    }
+
+    private static func netfilter(_ error: NetfilterError) -> CNIError {
+        switch error {
+        case .kernel(_, let errno, _):
+            let isPassing = [.resourceTemporarilyUnavailable, .noBufferSpace, .resourceBusy, .interrupted].contains(
+                errno)
+            let hint = errno == .notPermitted ? "CAP_NET_ADMIN is needed in the network namespace" : ""
+            return CNIError(isPassing ? CNIError.Code.tryAgain : CNIError.Code.packetFilter, "\(error)", details: hint)
+        case .conflict: return CNIError(CNIError.Code.foreignObject, "\(error)")
+        case .unsupported: return CNIError(CNIError.Code.unsupportedField, "\(error)")
+        case .system(let error): return CNIError(CNIError.Code.inputOutput, "\(error)")
+        case .program, .missing, .unavailable: return CNIError(CNIError.Code.packetFilter, "\(error)")
+        }
     }
 
     private static func ipam(_ error: IPAMError) -> CNIError {

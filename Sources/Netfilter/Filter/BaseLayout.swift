@@ -99,6 +99,15 @@ public enum BaseLayout {
                             .lookup(.inputInterface, set: bridges.set.name),
                             .lookup(.outputInterface, set: bridges.set.name), .verdict(.drop)),
                     ]),
+                // A bridge with route_localnet, which ports published on 127.0.0.1 need, would let its containers reach
+                // what listens on the host's loopback only.
+                Chain(
+                    "loopback-guard", hook: BaseHook(.filter, .prerouting, priority: -300),
+                    rules: [
+                        Rule(
+                            .match(.inputInterface, .interface("lo"), isNegated: true),
+                            .to(Entries.loopback(.ipv4)), .verdict(.drop))
+                    ]),
                 Chain("prerouting", hook: BaseHook(.nat, .prerouting, priority: -100), rules: toHostPorts),
                 Chain("output", hook: BaseHook(.nat, .output, priority: -100), rules: toHostPorts),
                 Chain(

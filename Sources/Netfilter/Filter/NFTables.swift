@@ -151,7 +151,11 @@ public final class NFTables: PacketFilter {
     public func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
         try retried { () throws(NetfilterError) in
             let generation = try session.generation()
-            var (commands, _) = try removals(parts) { owner.owns($0.comment) }
+            var commands: [TableCommand] = []
+            for place in BaseLayout.places(parts) {
+                let own = try elements(of: place, tag: owner.tag)
+                if !own.isEmpty { commands.append(.removeElements(place.table, set: place.set.name, own)) }
+            }
             guard !commands.isEmpty else { return }
             if parts.contains(.portForward), commands.contains(where: { Self.leads($0, to: Entries.ownerChain(owner)) })
             {
@@ -215,9 +219,9 @@ public final class NFTables: PacketFilter {
     }
 
     /// The elements of a set; none when it is not there.
-    private func elements(of place: BaseLayout.Place) throws(NetfilterError) -> [Element] {
+    private func elements(of place: BaseLayout.Place, tag: String? = nil) throws(NetfilterError) -> [Element] {
         do {
-            return try session.elements(of: place.set, in: place.table)
+            return try session.elements(of: place.set, in: place.table, tag: tag)
         } catch {
             if error.errno == .noSuchFileOrDirectory { return [] }
             throw error

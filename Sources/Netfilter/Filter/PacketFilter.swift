@@ -178,6 +178,18 @@ public enum FilterRule: Hashable, Sendable {
     case antiSpoof(AntiSpoof)
 }
 
+extension FilterRule {
+    /// The part the rule is of.
+    public var part: FilterParts {
+        switch self {
+        case .masquerade: .masquerade
+        case .portForward: .portForward
+        case .firewall: .firewall
+        case .antiSpoof: .antiSpoof
+        }
+    }
+}
+
 /// Keeps what containers need of the packet filter. Every entry belongs to an owner, who alone removes it.
 public protocol PacketFilter: AnyObject {
     /// "nftables" or "iptables".

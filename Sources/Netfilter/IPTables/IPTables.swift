@@ -54,13 +54,20 @@ public final class IPTables: PacketFilter {
 
     // MARK: The protocol
 
-    /// Adds an owner's rules.
+    /// Adds an owner's rules. Each family is changed in one piece; should the second fail, the owner's entries are taken
+    /// out of the first again.
     public func add(_ rules: [FilterRule], for owner: FilterOwner) throws(NetfilterError) {
         let (own, bound) = Self.split(rules)
-        for family in [AddressFamily.ipv4, .ipv6] where own.contains(where: { $0.concerns(family) }) {
-            try change(family, isNeeded: true) { plan throws(NetfilterError) in try plan.add(own, for: owner) }
+        do {
+            for family in [AddressFamily.ipv4, .ipv6] where own.contains(where: { $0.concerns(family) }) {
+                try change(family, isNeeded: true) { plan throws(NetfilterError) in try plan.add(own, for: owner) }
+            }
+            if !bound.isEmpty { try NFTables().add(bound, for: owner) }
+        } catch {
+            let parts = own.reduce(into: FilterParts()) { $0.formUnion($1.part) }
+            try? remove(parts, of: owner)
+            throw error
         }
-        if !bound.isEmpty { try NFTables().add(bound, for: owner) }
     }
 
     /// Removes an owner's entries.
@@ -158,19 +165,5 @@ extension FilterRule {
         case .firewall(let firewall): firewall.addresses.contains { $0.family == family }
         case .antiSpoof: false
         }
-    }
-}
-
-extension IPTables {
-    /// Whether the namespace's iptables has any of the chains this back end and the reference plugins make: found out over
-    /// netlink for iptables-nft; for the old iptables, whether it has tables at all. Starts no program.
-    public static func isInUse() throws(NetfilterError) -> Bool {
-        if LegacyTables.isUsed(.ipv4) || LegacyTables.isUsed(.ipv6) { return true }
-        let session = try NFTablesSession()
-        for table in try session.tables() where [.ip, .ip6].contains(table.family) {
-            guard ["nat", "filter"].contains(table.name) else { continue }
-            if try session.chains(of: table).contains(where: { $0.name.hasPrefix("CNI-") }) { return true }
-        }
-        return false
     }
 }

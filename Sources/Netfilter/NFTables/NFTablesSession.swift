@@ -156,10 +156,14 @@ public final class NFTablesSession {
 
     /// The elements of a set or map. Equivalent: `nft list set`.
     ///
-    /// - Parameter set: its name and types.
+    /// - Parameters:
+    ///   - set: its name and types.
+    ///   - tag: only elements whose comment begins so; not for sets of intervals, whose ends have no comment.
     /// - Throws: `ENOENT` when the table or set is not there.
-    public func elements(of set: ElementSet, in table: Table.Identifier) throws(NetfilterError) -> [Element] {
-        let parts = try dumpLists("list set \(table) \(set.name)", set, table)
+    public func elements(
+        of set: ElementSet, in table: Table.Identifier, tag: String? = nil
+    ) throws(NetfilterError) -> [Element] {
+        let parts = try dumpLists("list set \(table) \(set.name)", set, table, tag.map { Array($0.utf8) })
         guard set.flags.contains(.interval), set.key.count == 1 else { return parts.map(\.element) }
         return intervals(parts)
     }
@@ -234,9 +238,9 @@ public final class NFTablesSession {
         }
     }
 
-    private func dumpLists(_ subject: String, _ set: ElementSet, _ table: Table.Identifier) throws(NetfilterError)
-        -> [RawElement]
-    {
+    private func dumpLists(
+        _ subject: String, _ set: ElementSet, _ table: Table.Identifier, _ tag: [UInt8]?
+    ) throws(NetfilterError) -> [RawElement] {
         do {
             return try session.dump { builder in
                 builder.beginNetfilter(
@@ -245,7 +249,7 @@ public final class NFTablesSession {
                 builder.put(Int(NFTA_SET_ELEM_LIST_TABLE.rawValue), text: table.name)
                 builder.put(Int(NFTA_SET_ELEM_LIST_SET.rawValue), text: set.name)
             } decode: { (_, payload, values: inout [RawElement]) in
-                values += payload.rawElements(of: set)
+                values += payload.rawElements(of: set, tag: tag)
                 return true
             }
         } catch {

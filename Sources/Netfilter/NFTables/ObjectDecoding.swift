@@ -34,11 +34,14 @@ func intervals(_ elements: [RawElement]) -> [Element] {
 }
 extension RawSpan {
     /// The elements in one message (`NFTA_SET_ELEM_LIST_ELEMENTS`).
-    func rawElements(of set: ElementSet) -> [RawElement] {
+    ///
+    /// - Parameter tag: skip, before anything is decoded, elements whose comment does not begin so.
+    func rawElements(of set: ElementSet, tag: [UInt8]? = nil) -> [RawElement] {
         var result: [RawElement] = []
         AttributeReader.forEach(in: extracting(following(4))) { type, list in
             guard type == Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) else { return }
             AttributeReader.forEach(in: list) { _, element in
+                if let tag, !element.hasComment(beginning: tag) { return }
                 if let raw = element.rawElement(of: set) { result.append(raw) }
             }
         }
@@ -71,6 +74,18 @@ extension RawSpan {
         return RawElement(
             element: Element(key, through: end == key ? nil : end, value: value, comment: comment),
             isIntervalEnd: flags & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0)
+    }
+
+    /// Whether an element's user data begins with a comment that begins with some text.
+    private func hasComment(beginning tag: [UInt8]) -> Bool {
+        var isFound = false
+        AttributeReader.forEach(in: self) { type, payload in
+            guard type == Int(NFTA_SET_ELEM_USERDATA.rawValue), payload.byteCount >= tag.count + 2,
+                payload.integer(UInt8.self) == UInt8(NFTNL_UDATA_SET_ELEM_COMMENT.rawValue)
+            else { return }
+            isFound = tag.indices.allSatisfy { payload.integer(UInt8.self, at: $0 + 2) == tag[$0] }
+        }
+        return isFound
     }
 
     /// The bytes in a nest of `NFTA_DATA_VALUE`.
