@@ -70,7 +70,8 @@ let package = Package(
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
-        room("PluginKit", ["CNI", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room("Gossip", ["NetworkTypes"]),
 
         plugin("Bridge"),
         plugin("HostLocal"),
@@ -94,7 +95,7 @@ let package = Package(
 
         // Fixtures and the machinery shared by the test targets.
         .target(
-            name: "TestSupport", dependencies: ["CLinux", "Netfilter", "NetworkTypes", "System"],
+            name: "TestSupport", dependencies: ["CLinux", "DBus", "JSON", "NetworkTypes", "System"],
             path: "Tests/TestSupport", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),

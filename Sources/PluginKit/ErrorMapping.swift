@@ -69,15 +69,6 @@ public enum ErrorMapping {
         return CNIError(code, "\(error)")
     }
 
-    private static func netfilter(_ error: NetfilterError) -> CNIError {
-        switch error {
-        case .conflict: CNIError(CNIError.Code.foreignObject, "\(error)")
-        case .missing: CNIError(CNIError.Code.internal, "\(error)")
-        case .unsupported: CNIError(CNIError.Code.unsupportedField, "\(error)")
-        case .kernel, .system, .program, .unavailable: CNIError(CNIError.Code.packetFilter, "\(error)")
-        }
-    }
-
     private static func step(_ error: StepError) -> CNIError {
         switch error {
         case .noVLANFiltering, .kernelLacks: CNIError(CNIError.Code.unsupportedField, "\(error)")

@@ -21,7 +21,7 @@ public struct IPTablesPlan {
         for rule in rules {
             switch rule {
             case .masquerade(let masquerade): add(masquerade, owner)
-            case .portForward(let forward): add(forward, owner)
+            case .portForward(let forward): try add(forward, owner)
             case .firewall(let firewall): try add(firewall, owner)
             case .antiSpoof: throw .unsupported("a bound MAC address needs the nftables back end")
             }
@@ -48,7 +48,9 @@ public struct IPTablesPlan {
                 script.append("nat", chain, IPTablesRule(["-d", "\(network)"] + comment + ["-j", "ACCEPT"]))
             }
             let multicast = "\(Entries.multicast(family))"
-            script.append("nat", chain, IPTablesRule(["!", "-d", multicast] + comment + ["-j", "MASQUERADE"]))
+            let source = masquerade.source.flatMap { $0.family == family ? $0 : nil }
+            let target = source.map { ["-j", "SNAT", "--to-source", "\($0)"] } ?? ["-j", "MASQUERADE"]
+            script.append("nat", chain, IPTablesRule(["!", "-d", multicast] + comment + target))
         }
         for address in addresses {
             let source = "\(IPPrefix(host: address.address))"
@@ -61,9 +63,30 @@ public struct IPTablesPlan {
         }
     }
 
-    private mutating func add(_ forward: PortForward, _ owner: FilterOwner) {
+    /// The first of the mappings that leads to another container already.
+    private func conflict(_ mappings: [PortMapping], _ owner: FilterOwner) -> NetfilterError? {
+        for jump in present.rules("nat", IPTablesNames.hostPorts) {
+            // The container's name is in the comment: 'dnat name: "N" id: "C"'.
+            guard let chain = jump.target, chain != owner.portChain, let holder = jump.comment,
+                !holder.contains("id: \"\(owner.containerID)\"")
+            else { continue }
+            for rule in present.rules("nat", chain) where rule.target == "DNAT" {
+                let host = rule.value("-d").flatMap { IPPrefix($0)?.address ?? IPAddress($0) }
+                for mapping in mappings
+                where rule.value("-p") == "\(mapping.transport)" && rule.value("--dport") == "\(mapping.hostPort)"
+                    && (host == nil || mapping.certainAddress == nil || host == mapping.certainAddress)
+                {
+                    return .conflict(subject: "host port \(mapping.transport) . \(mapping.hostPort)", owner: holder)
+                }
+            }
+        }
+        return nil
+    }
+
+    private mutating func add(_ forward: PortForward, _ owner: FilterOwner) throws(NetfilterError) {
         let mappings = forward.mappings(family)
         guard let address = forward.address(family), !mappings.isEmpty else { return }
+        if let conflict = conflict(mappings, owner) { throw conflict }
         ensureHostPortChains(forward)
         let chain = owner.portChain
         for rule in present.rules("nat", IPTablesNames.hostPorts) where rule.target == chain {
@@ -302,7 +325,7 @@ public struct IPTablesPlan {
                 masquerade.addresses.contains(where: { $0.family == family })
             {
                 let chain = present.rules("nat", owner.masqueradeChain)
-                guard chain.contains(where: { $0.target == "MASQUERADE" }) else {
+                guard chain.contains(where: { ["MASQUERADE", "SNAT"].contains($0.target ?? "") }) else {
                     return "masquerade in chain \(owner.masqueradeChain)"
                 }
                 for address in masquerade.addresses where address.family == family {
