@@ -62,7 +62,7 @@ public final class NetlinkSession {
         var expected = try start(build)
         for attempt in 0...Self.dumpRetries {
             if attempt > 0 { expected = try resend() }
-            // Not a Result: the runtime would look its conformances up, at every start.
+            // Not a Result: one generic type less for the runtime to make in every process.
             var value: Value?
             var failure: NetlinkFailure?
             try receiveAnswers(to: expected) { header, payload in
