@@ -47,6 +47,8 @@ extension Instance {
         record.suspicion = nil
         record.pendingMove = nil
         record.isRetired = false
+        // A node that is about to leave does not announce itself anew: this one was started again.
+        if record.status == .leaving, old.isListed, !old.state.isGone { record.status = .alive }
         if old.state != .alive {
             record.state = .alive
             record.stateChanged = now

@@ -83,12 +83,13 @@ extension Instance {
         guard let slot = table.slot(of: intent.node), let record = table[slot], record.isListed else {
             return remember(intent, isLeave: true)
         }
-        guard intent.time > record.statusTime else { return false }
         if slot == own, leavePhase == .none {
-            // We are not leaving: say so with a newer time.
-            broadcastJoin(time: memberClock.time)
+            // We are not leaving: say so with a newer time, also when the times are equal, which they can be after a
+            // restart or a partition.
+            if intent.time >= record.statusTime { broadcastJoin(time: memberClock.time) }
             return false
         }
+        guard intent.time > record.statusTime else { return false }
         _ = table.update(slot) { $0.statusTime = intent.time }
         switch record.status {
         case .alive:
