@@ -15,7 +15,7 @@ extension Simulator {
         happenings.append(Happening(time: now, observer: observer.name, subject: member.name, change: change))
         guard let subject = hosts.first(where: { $0.name == member.name }) else { return }
         let isQuiet = !isCut && (lastTrouble.map { now - $0 > .seconds(60) } ?? true)
-        if change == .failed, isQuiet, faults.loss == 0 {
+        if change == .failed, isQuiet, faults.loss == 0, !attacked.contains(member.name) {
             // Nothing was lost for a minute, so only those that are really gone may fail.
             if subject.isRunning, !subject.isLeaving, now - subject.startedAt > .seconds(60) {
                 breach("\(observer.name) sees \(member.name) failed, which runs")
@@ -59,6 +59,17 @@ extension Simulator {
             }
         }
         return nil
+    }
+
+    /// A number of everything that happened, to compare runs.
+    var digest: UInt64 {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for item in happenings {
+            for byte in "\(item.time) \(item.observer) \(item.subject) \(item.change)".utf8 {
+                hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
+            }
+        }
+        return hash
     }
 
     /// When each running observer saw the change, since `start`.

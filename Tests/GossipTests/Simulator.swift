@@ -107,6 +107,8 @@ final class Simulator {
 
     /// Nodes that were ever told to leave, or forced to by an attacker.
     var forced: Set<String> = []
+    /// Nodes about which lies are told.
+    var attacked: Set<String> = []
 
     // MARK: Hosts
 
@@ -144,7 +146,7 @@ final class Simulator {
         host.stoppedAt = now
         host.isPaused = false
         host.waiting = []
-        for (_, other) in host.streams {
+        for (_, other) in host.streams.sorted(by: { $0.value.id.number < $1.value.id.number }) {
             schedule(
                 .give(other.peer, generation: hosts[other.peer].generation, .streamEnded(other.id)), in: delay())
             hosts[other.peer].streams[other.id] = nil

@@ -24,6 +24,23 @@ let isLong = environment("SWIFTLET_LONG") == "1"
         #expect(!simulator.happenings.contains { $0.change != .joined })
     }
 
+    /// Without this no failing seed could be run again.
+    @Test func runsRepeat() throws {
+        var digests: Set<UInt64> = []
+        for _ in 0..<2 {
+            let simulator = Simulator(seed: 99, hosts: 6, settings: .fast)
+            try simulator.startAll()
+            simulator.run(.seconds(10))
+            simulator.faults.loss = 0.3
+            simulator.crash(3)
+            simulator.run(.seconds(10))
+            simulator.command(.leave, 4)
+            simulator.run(.seconds(10))
+            digests.insert(simulator.digest)
+        }
+        #expect(digests.count == 1)
+    }
+
     @Test func idleTrafficIsOneProbePerSecond() throws {
         let simulator = Simulator(seed: 5, hosts: 10)
         try formed(simulator)

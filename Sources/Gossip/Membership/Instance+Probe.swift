@@ -159,7 +159,13 @@ extension Instance {
         // A probe of another name reached our address: whoever had it is gone.
         guard ping.node.isEmpty || ping.node == name else { return }
         let ack = Ack(sequence: ping.sequence, payload: coordinates.coordinate.ackPayload)
-        send(ack.encode(), to: destination(ping.source, from: source))
+        let asker = destination(ping.source, from: source)
+        send(ack.encode(), to: asker)
+        // Who probes us lives. If we hold it for gone, nobody gossips to it any more, so it is told here.
+        if let node = ping.source?.node, let record = table[node], record.state.isGone, record.endpoint == asker {
+            let accusation = Accusation(node: node, incarnation: record.incarnation, from: name)
+            transmit(accusation.encode(as: .dead), to: asker, checksum: false)
+        }
     }
 
     /// Where an answer goes. The address inside a probe is used only if it is a known member's, so that nobody can

@@ -34,10 +34,10 @@ extension Instance {
         let record = MemberRecord(
             name: alive.node, endpoint: alive.endpoint, meta: alive.meta, versions: alive.versions,
             incarnation: alive.incarnation, state: .dead, stateChanged: now)
-        accept(alive, in: table.add(record, random: &random))
+        accept(alive, in: table.add(record, random: &random), isNew: true)
     }
 
-    mutating func accept(_ alive: Alive, in slot: Int) {
+    private mutating func accept(_ alive: Alive, in slot: Int, isNew: Bool = false) {
         guard var record = table[slot] else { return }
         let old = record
         record.endpoint = alive.endpoint
@@ -47,6 +47,8 @@ extension Instance {
         record.suspicion = nil
         record.pendingMove = nil
         record.isRetired = false
+        // A node that is about to leave does not announce itself anew: this one was started again.
+        if record.status == .leaving, old.isListed, !old.state.isGone { record.status = .alive }
         if old.state != .alive {
             record.state = .alive
             record.stateChanged = now
@@ -55,7 +57,7 @@ extension Instance {
         if old.isRetired { table.enlist(slot, random: &random) }
         broadcast(alive.encode(), about: alive.node)
         if old.state.isGone || !old.isListed {
-            memberJoined(slot)
+            memberJoined(slot, isNew: isNew)
         } else if old.meta != alive.meta || old.endpoint != alive.endpoint {
             directives.append(.member(.updated, Member(record)))
         }

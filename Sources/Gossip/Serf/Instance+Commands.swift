@@ -39,7 +39,7 @@ extension Instance {
 
     /// A user event. True when it is new.
     mutating func take(_ event: UserEventMessage) -> Bool {
-        guard event.time < LamportClock.limit else {
+        guard eventClock.isPlausible(event.time) else {
             implausible(event.name)
             return false
         }

@@ -71,7 +71,7 @@ extension Instance {
 
     /// A query. True when it shall be gossiped on.
     mutating func take(_ query: QueryMessage) -> Bool {
-        guard query.time < LamportClock.limit else {
+        guard queryClock.isPlausible(query.time) else {
             implausible(query.sourceNode)
             return false
         }

@@ -52,9 +52,8 @@ extension Instance {
         overflow(queryBroadcasts.prune(to: settings.queueLimit))
     }
 
-    /// Whether a Lamport time is one that a cluster can have come to.
     private mutating func isPlausible(time: UInt64, of node: String) -> Bool {
-        if time < LamportClock.limit { return true }
+        if memberClock.isPlausible(time) { return true }
         implausible(node)
         return false
     }
@@ -83,16 +82,21 @@ extension Instance {
         guard let slot = table.slot(of: intent.node), let record = table[slot], record.isListed else {
             return remember(intent, isLeave: true)
         }
-        guard intent.time > record.statusTime else { return false }
         if slot == own, leavePhase == .none {
-            // We are not leaving: say so with a newer time.
-            broadcastJoin(time: memberClock.time)
+            // We are not leaving: say so with a newer time, also when the times are equal, which they can be after a
+            // restart or a partition.
+            if intent.time >= record.statusTime { broadcastJoin(time: memberClock.time) }
             return false
         }
+        guard intent.time > record.statusTime else { return false }
         _ = table.update(slot) { $0.statusTime = intent.time }
         switch record.status {
         case .alive:
-            _ = table.update(slot) { $0.status = .leaving }
+            let now = now
+            _ = table.update(slot) { record in
+                record.status = .leaving
+                record.leaveTime = now
+            }
         case .failed:
             _ = table.update(slot) { record in
                 record.status = .left
@@ -150,15 +154,21 @@ extension Instance {
 
     // MARK: From memberlist
 
-    mutating func memberJoined(_ slot: Int) {
+    /// A node is there that was not, for the first time if it `isNew`.
+    mutating func memberJoined(_ slot: Int, isNew: Bool) {
         guard let record = table[slot] else { return }
         let intent = intents.removeValue(forKey: record.name)
+        let now = now
         _ = table.update(slot) { record in
             record.status = .alive
             record.leaveTime = 0
             if !record.isListed, let intent {
                 record.statusTime = max(record.statusTime, intent.time)
-                if intent.isLeave { record.status = .leaving }
+                // What was meant before an announcement that is newer than a farewell no longer holds.
+                if intent.isLeave, isNew {
+                    record.status = .leaving
+                    record.leaveTime = now
+                }
             }
             record.isListed = true
         }
@@ -196,8 +206,9 @@ extension Instance {
     }
 
     mutating func mergeSerf(_ state: SerfState) {
-        let limit = LamportClock.limit
-        guard state.memberTime <= limit, state.eventTime <= limit, state.queryTime <= limit else {
+        guard memberClock.isPlausible(state.memberTime), eventClock.isPlausible(state.eventTime),
+            queryClock.isPlausible(state.queryTime)
+        else {
             return implausible("push/pull")
         }
         // The clocks say what comes next, so the time before it has been used.
@@ -228,12 +239,25 @@ extension Instance {
             intents[node] = nil
         }
         for slot in table.slots.indices where slot != own {
-            guard let record = table[slot], record.state.isGone else { continue }
+            guard let record = table[slot] else { continue }
+            if !record.state.isGone {
+                stillThere(slot, record)
+                continue
+            }
             let timeout = record.status == .failed ? settings.reconnectTimeout : settings.tombstoneTimeout
             guard now - record.leaveTime > timeout else { continue }
             table.remove(slot)
             coordinates.forget(record.name)
             if record.isListed { directives.append(.member(.reaped, Member(record))) }
         }
+    }
+
+    /// Leaving takes two broadcasts and a moment. Who is still there after three times as long does not leave: its
+    /// intent was forged, or is of its life before a restart.
+    private mutating func stillThere(_ slot: Int, _ record: MemberRecord) {
+        guard record.status == .leaving,
+            now - record.leaveTime > 3 * (2 * settings.broadcastTimeout + settings.leavePropagation)
+        else { return }
+        _ = table.update(slot) { $0.status = .alive }
     }
 }
