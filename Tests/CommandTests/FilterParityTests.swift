@@ -28,19 +28,20 @@ struct FilterParityTests {
     func theirsThenOurs(_ netns: String, _ remembers: Bool) throws {
         let lab = try Lab()
         try lab.addOutside()
-        let server = try lab.serve("c0")
+        // A socket keeps its namespace, and the namespace its links.
+        var server: Responder? = try lab.serve("c0")
         let theirs = Self.chain().from(Plugins.reference)
         // Their own DEL leaves the shared chains, and no more.
         let before = try lab.warmedUp(theirs)
         let result = try lab.add(theirs, "c0").orFail()
         #expect(try lab.ask(.tcp, "192.0.2.1", 8080, from: "outside") == "c0 192.0.2.2")
+        withExtendedLifetime(server) { server = nil }
         try lab.delete(Self.chain(""), "c0", netns: netns, previous: remembers ? result : nil).expectSilence()
         if netns.isEmpty, !remembers {
             // Nothing but the container's end leads to their veth, whose name is random.
             try lab.removeContainer("c0")
             try lab.addContainer("c0")
         }
-        withExtendedLifetime(server) {}
         // Their firewall rules name addresses alone.
         let isUnowned = { (name: String) in !remembers && (name.contains("tables-save") || name.contains("/nft/")) }
         _ = try lab.eventually { try lab.veths() == [] }

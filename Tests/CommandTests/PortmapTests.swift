@@ -274,7 +274,10 @@ struct PortmapTests {
         func chain(_ name: String, _ bridge: String, _ subnet: String, _ port: Int64) -> PluginChain {
             var chain = FilterInputs.ports(
                 backend, [FilterInputs.port(port)], name: name, subnets: [subnet], bridge: bridge)
-            if name == "b" { chain.plugins[0]["isDefaultGateway"] = false }
+            if name == "b" {
+                chain.plugins[0]["isDefaultGateway"] = false
+                chain.plugins[0]["isGateway"] = true
+            }
             return chain
         }
         let (a, b) = (chain("a", "br0", "10.1.2.0/24", 8080), chain("b", "br1", "10.1.3.0/24", 8090))
@@ -312,6 +315,7 @@ struct PortmapTests {
         var b = FilterInputs.ports(
             backend, [FilterInputs.port(8080)], name: "b", subnets: ["10.1.3.0/24"], bridge: "br1")
         b.plugins[0]["isDefaultGateway"] = false
+        b.plugins[0]["isGateway"] = true
         let first = try lab.add(a, "c0", "eth0").orFail()
         let second = try lab.add(b, "c0", "eth1").orFail("the second network")
         #expect(try town.ask(8080) == "c0 192.0.2.2")
