@@ -102,34 +102,3 @@ struct LayoutTests {
             ])
     }
 }
-
-@Suite("choice of the back end")
-struct BackendChoiceTests {
-    private func decide(_ choice: BackendChoice, _ nftables: String?, _ iptables: String?, _ refusal: String?) -> String
-    {
-        let host = BackendChoice.Observation(nftablesProblem: nftables, iptablesProblem: iptables, refusal: refusal)
-        do {
-            return try choice.decide(host).backend.rawValue
-        } catch {
-            return "\(error)"
-        }
-    }
-
-    @Test("auto takes nftables, unless iptables would drop what it accepts")
-    func automatic() {
-        #expect(decide(.automatic, nil, nil, nil) == "nftables")
-        #expect(decide(.automatic, nil, nil, "iptables' FORWARD policy is DROP") == "iptables")
-        #expect(decide(.automatic, nil, "no iptables-restore", "iptables' FORWARD policy is DROP") == "nftables")
-        #expect(decide(.automatic, "no nf_tables", nil, nil) == "iptables")
-        let none = decide(.automatic, "no nf_tables", "no iptables-restore", nil)
-        #expect(none.contains("no nf_tables") && none.contains("no iptables-restore"))
-    }
-
-    @Test("what is asked for is taken, or said to be missing")
-    func forced() {
-        #expect(decide(.nftables, nil, nil, "DROP") == "nftables")
-        #expect(decide(.iptables, nil, nil, nil) == "iptables")
-        #expect(decide(.nftables, "no nf_tables", nil, nil) == "back end nftables: no nf_tables")
-        #expect(decide(.iptables, nil, "no iptables-restore", nil) == "back end iptables: no iptables-restore")
-    }
-}

@@ -1,14 +1,22 @@
-import System
+internal import System
 
-/// The text in `Tests/Golden/<name>`. With `SWIFTLET_UPDATE_GOLDEN` set in the environment the file is first written anew
-/// with `text`, to be read before it is committed.
-public func golden(_ name: String, _ text: String, file: String = #filePath) throws -> String {
-    let tests = file.split(separator: "/").dropLast(2).joined(separator: "/")
-    let path = "/\(tests)/Golden/\(name)"
-    if Environment.current()["SWIFTLET_UPDATE_GOLDEN"] != nil {
-        let directory = path.split(separator: "/").dropLast().joined(separator: "/")
-        try Files.makeDirectories("/" + directory, mode: 0o755)
-        try AtomicFile.replace(path, with: Array(text.utf8), mode: 0o644)
+/// The fixtures in `Tests/Golden`.
+public enum Golden {
+    /// The folder's absolute path, found from where this file was compiled.
+    public static let path: String = {
+        let parts = #filePath.split(separator: "/", omittingEmptySubsequences: true).dropLast(2)
+        return "/" + parts.joined(separator: "/") + "/Golden"
+    }()
+
+    /// The bytes of `name`, for example "podman-4.3.1/eth0-bridge-ADD.in".
+    ///
+    /// - Throws: ``SystemError`` when there is no such fixture.
+    public static func bytes(_ name: String) throws -> [UInt8] {
+        try Files.read("\(path)/\(name)", limit: 16 << 20)
     }
-    return try Files.text(path)
+
+    /// The text of `name`.
+    public static func text(_ name: String) throws -> String {
+        String(decoding: try bytes(name), as: UTF8.self)
+    }
 }
