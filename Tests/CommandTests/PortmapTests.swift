@@ -298,6 +298,11 @@ struct PortmapTests {
         #expect(try ask(8080) == "c0 10.1.2.1")
         #expect(try ask(8090, expectsNothing: true) == nil)
         try lab.check(a, "c0", first).expectSilence()
+        if backend == "iptables" {
+            // The reference's chain names have no room for it (docs/packet-filter.md, Limits): it is said.
+            try lab.add(again, "c0", "eth2").expectRefusal(code: 2, containing: "another interface of the container")
+            return
+        }
         let third = try lab.add(again, "c0", "eth2").orFail("a second attachment to the network")
         #expect(try ask(8080) == "c0 10.1.2.1", "eth0's ports went when eth2's came")
         #expect(try ask(8091) == "c0 10.1.2.1")

@@ -34,9 +34,11 @@ enum IPTablesNames {
 extension FilterOwner {
     var masqueradeChain: String { IPTablesNames.masqueradeChain(network: network, containerID: containerID) }
     var portChain: String { IPTablesNames.portChain(network: network, containerID: containerID) }
-    /// A container's attachments to one network share a chain; the comment tells their jumps to it.
+    /// A container's attachments to one network share a chain; the comment tells their jumps to it. The usual first
+    /// interface's is the reference's to the letter, so that its DEL finds the rule, too.
     var masqueradeComment: String {
-        let text = IPTablesNames.comment(network: network, containerID: containerID) + " if: \"\(interfaceName)\""
+        let usual = IPTablesNames.comment(network: network, containerID: containerID)
+        let text = interfaceName == "eth0" ? usual : usual + " if: \"\(interfaceName)\""
         return text.utf8.count <= 255 ? text : comment
     }
     var portComment: String { IPTablesNames.portComment(network: network, containerID: containerID) }

@@ -87,6 +87,13 @@ public struct IPTablesPlan {
         let mappings = forward.mappings(family)
         guard let address = forward.address(family), !mappings.isEmpty else { return }
         if let conflict = conflict(mappings, owner) { throw conflict }
+        // The chain's name, which is the reference's, has no interface in it.
+        let targets = present.rules("nat", owner.portChain).compactMap { $0.value("--to-destination") }
+        if let other = targets.first(where: { !$0.contains("\(address.address)") }) {
+            throw .unsupported(
+                "back end iptables: another interface of the container has ports on this network already, to \(other); "
+                    + "use the nftables back end for several")
+        }
         ensureHostPortChains(forward)
         let chain = owner.portChain
         for rule in present.rules("nat", IPTablesNames.hostPorts) where rule.target == chain {
@@ -321,6 +328,12 @@ public struct IPTablesPlan {
                     return "rules in \(owner.portChain)"
                 }
                 fresh.ensureHostPortChains(forward)
+                let isRewritten = forward.sourceRewrite != .none
+                for chain in [IPTablesNames.masquerade]
+                    + (forward.externalSetMarkChain == nil ? [IPTablesNames.setMark] : [])
+                where isRewritten && present.rules("nat", chain).isEmpty {
+                    return "rules in chain \(chain)"
+                }
             } else if case .masquerade(let masquerade) = rule,
                 masquerade.addresses.contains(where: { $0.family == family })
             {
