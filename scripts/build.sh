@@ -90,8 +90,6 @@ compile() {
     # Generic types are asked of their accessors, with conformances the linker knows, rather than by their mangled names,
     # which the runtime would take apart and search conformances for in every process.
     common+=(-Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors)
-    # Sources/CLinux/arguments.c: no initialiser that reads /proc/self/maps for a command line nobody has.
-    common+=(-Xcc -DSWIFTLET_STATIC_RUNTIME)
     case $shape in
     debug)
         options+=(-c debug --static-swift-stdlib)
