@@ -24,7 +24,6 @@ iputils-ping ping
 jq jq
 procps sysctl
 curl curl
-nftables nft
 python3 python3
 util-linux unshare'
 
@@ -34,6 +33,8 @@ runc runc
 containerd ctr
 busybox-static /bin/busybox
 dbus-daemon dbus-daemon
+serf serf
+curl curl
 iptables iptables
 shellcheck shellcheck
 conntrack conntrack

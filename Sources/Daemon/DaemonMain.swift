@@ -125,14 +125,14 @@ extension Configuration.Verbosity {
     }
 }
 
-/// Keeps two daemons from one state directory.
+/// Keeps two daemons from one state directory. Unlike ``FileLock`` it does not wait: the other runs for ever.
 private final class StateLock: Sendable {
-    private let lock: FileLock
+    private let file: OwnedFD
 
     init(_ directory: String) throws {
         try Files.makeDirectories(directory, mode: 0o700)
-        lock = try FileLock("\(directory)/lock", mode: .shared)
-        guard lock.tryChange(to: .exclusive) else {
+        file = try OwnedFD(opening: "\(directory)/lock", flags: O_RDONLY | O_CREAT, mode: 0o600)
+        guard flock(file.rawValue, LOCK_EX | LOCK_NB) == 0 else {
             throw StartFault("another daemon uses \(directory)")
         }
     }

@@ -56,32 +56,47 @@ extension Node {
     }
 
     func report(_ notice: Notice) {
-        switch notice {
+        if case .refused(let reason) = notice { refusal = reason }
+        let line = notice.line
+        // Taken apart first: a closure over an enumeration of endpoints is miscompiled (16-byte integers in its context).
+        let (level, text, metadata) = (line.level, line.text, line.metadata)
+        log.log(level: level, "\(text)", metadata: metadata)
+    }
+}
+
+extension Notice {
+    /// The notice as a line of the log.
+    var line: (level: Logger.Level, text: String, metadata: Logger.Metadata) {
+        func line(
+            _ level: Logger.Level, _ text: String, _ details: KeyValuePairs<String, Any> = [:]
+        ) -> (level: Logger.Level, text: String, metadata: Logger.Metadata) {
+            var metadata: Logger.Metadata = [:]
+            for (key, value) in details { metadata[key] = .string("\(value)") }
+            return (level, text, metadata)
+        }
+        switch self {
         case .malformed(let fault, let source):
-            log.debug("malformed message", metadata: ["fault": "\(fault)", "from": "\(source.map { "\($0)" } ?? "-")"])
+            return line(.debug, "malformed message", ["fault": fault, "from": source.map { "\($0)" } ?? "-"])
         case .suspected(let member, let accuser):
-            log.info("suspected", metadata: ["member": "\(member)", "by": "\(accuser)"])
+            return line(.info, "suspected", ["member": member, "by": accuser])
         case .refuted(let incarnation, let accuser):
-            log.warning("accused, and refuted", metadata: ["incarnation": "\(incarnation)", "by": "\(accuser)"])
+            return line(.warning, "accused, and refuted", ["incarnation": incarnation, "by": accuser])
         case .datagramsLost(let member):
-            log.warning("answers over TCP but not over UDP: is UDP blocked?", metadata: ["member": "\(member)"])
-        case .joinedVia(let seed): log.info("joined", metadata: ["via": "\(seed)"])
+            return line(.warning, "answers over TCP but not over UDP: is UDP blocked?", ["member": member])
+        case .joinedVia(let seed): return line(.info, "joined", ["via": seed])
         case .joinFailed(let pause):
-            log.warning("no node to join answers", metadata: ["retryInMs": "\(pause / 1_000_000)"])
-        case .remoteError(let text, let source):
-            log.warning("a node refused us: \(text)", metadata: ["from": "\(source)"])
+            return line(.warning, "no node to join answers", ["retryInMs": pause / 1_000_000])
+        case .remoteError(let text, let source): return line(.warning, "a node refused us: \(text)", ["from": source])
         case .nameConflict(let name, let known, let claimed):
-            log.error("two nodes have one name", metadata: ["name": "\(name)", "at": "\(known)", "and": "\(claimed)"])
+            return line(.error, "two nodes have one name", ["name": name, "at": known, "and": claimed])
         case .moved(let name, let old, let new):
-            log.info("moved", metadata: ["member": "\(name)", "from": "\(old)", "to": "\(new)"])
-        case .implausible(let name): log.warning("implausible message", metadata: ["about": "\(name)"])
-        case .incompatible(let name): log.warning("incompatible protocol version", metadata: ["member": "\(name)"])
-        case .paused(let gap): log.warning("did not run", metadata: ["forMs": "\(gap / 1_000_000)"])
-        case .isolated: log.warning("no other member is alive")
-        case .refused(let reason):
-            refusal = reason
-            log.info("refused: \(reason)")
-        case .queueOverflow(let count): log.warning("broadcasts dropped", metadata: ["count": "\(count)"])
+            return line(.info, "moved", ["member": name, "from": old, "to": new])
+        case .implausible(let name): return line(.warning, "implausible message", ["about": name])
+        case .incompatible(let name): return line(.warning, "incompatible protocol version", ["member": name])
+        case .paused(let gap): return line(.warning, "did not run", ["forMs": gap / 1_000_000])
+        case .isolated: return line(.warning, "no other member is alive")
+        case .refused(let reason): return line(.info, "refused: \(reason)")
+        case .queueOverflow(let count): return line(.warning, "broadcasts dropped", ["count": count])
         }
     }
 }

@@ -113,7 +113,8 @@ actor Node {
         case .closeStream(let id): closeStream(id)
         case .wake(let time): schedule(time)
         case .member(let change, let member):
-            log.info("member \(change)", metadata: ["member": "\(member.name)", "address": "\(member.endpoint)"])
+            let metadata: Logger.Metadata = ["member": "\(member.name)", "address": "\(member.endpoint)"]
+            log.info("member \(change)", metadata: metadata)
             tell(.member(change, member))
         case .userEvent(let event): tell(.userEvent(event))
         case .query(let query): receive(query)
