@@ -6,7 +6,7 @@ internal import System
 
 extension Node {
     /// How often what must survive a restart is written, when it changed.
-    private static let saveInterval = TimeAmount.seconds(5)
+    private static let saveInterval = TimeAmount.seconds(1)
 
     /// Begins to save what must survive a restart.
     func startSaving() {

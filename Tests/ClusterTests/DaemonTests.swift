@@ -13,7 +13,7 @@ struct DaemonTests {
         try cluster.everyone(sees: "mover", as: "alive")
         try cluster.signal("KILL", mover.pid)
         try cluster.everyone(sees: "mover", as: "failed", except: ["mover"])
-        try cluster.startDaemon("mover", 22, "--profile", "fast")
+        try cluster.startDaemon("mover", 22, "--profile", "fast", "--join", "127.0.0.11")
         try cluster.eventually("it is seen at its new address") {
             let seen = try cluster.daemons[0].members()["mover"]
             return seen?.status == "alive" && seen?.address == "127.0.0.22"
