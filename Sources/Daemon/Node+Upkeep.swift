@@ -58,9 +58,21 @@ extension Node {
     func report(_ notice: Notice) {
         if case .refused(let reason) = notice { refusal = reason }
         let line = notice.line
+        if case .malformed(let fault, _) = notice, isWorthAWarning(fault) {
+            return log.warning("\(line.text): do all nodes have the same keys and label?", metadata: line.metadata)
+        }
         // Taken apart first: a closure over an enumeration of endpoints is miscompiled (16-byte integers in its context).
         let (level, text, metadata) = (line.level, line.text, line.metadata)
         log.log(level: level, "\(text)", metadata: metadata)
+    }
+
+    /// Keys that differ look like silence; said once a minute, since every packet says it again.
+    private func isWorthAWarning(_ fault: WireFault) -> Bool {
+        guard [.undecryptable, .notEncrypted, .wrongLabel].contains(fault) else { return false }
+        let now = clock()
+        if let last = warned[fault], now - last < .seconds(60) { return false }
+        warned[fault] = now
+        return true
     }
 }
 

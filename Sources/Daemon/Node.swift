@@ -42,6 +42,7 @@ actor Node {
     var questions: [UInt64: Question] = [:]
     var unanswered: [UInt64: Query] = [:]
     var refusal: String?
+    var warned: [WireFault: Nanoseconds] = [:]
     var isLeaving = false
     let left: EventLoopPromise<Void>
     var savedMemory = Instance.Memory()

@@ -150,8 +150,8 @@ struct SerfTests {
         try cluster.eventually("the cluster sees daemon2 again") {
             try cluster.agents[0].members()["daemon2"]?.status == "alive"
         }
-        try cluster.eventually("the node in clear is told why") {
-            try cluster.lab.read("/run/clear.log").contains("Encryption is configured")
+        for (name, fault) in [("clear", "undecryptable"), ("daemon1", "notEncrypted")] {
+            try cluster.eventually("\(name) says why") { try cluster.lab.read("/run/\(name).log").contains(fault) }
         }
         #expect(try cluster.agents[0].members()["clear"] == nil)
         #expect(try daemon.members()["clear"] == nil)
