@@ -24,6 +24,7 @@ iputils-ping ping
 jq jq
 procps sysctl
 curl curl
+nftables nft
 python3 python3
 util-linux unshare'
 
@@ -34,7 +35,6 @@ containerd ctr
 busybox-static /bin/busybox
 dbus-daemon dbus-daemon
 serf serf
-curl curl
 iptables iptables
 shellcheck shellcheck
 conntrack conntrack
