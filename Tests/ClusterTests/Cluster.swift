@@ -147,10 +147,13 @@ final class Agent {
     /// What its handler wrote about user events.
     func events() throws -> String { try cluster.lab.read("/run/\(name).events") }
 
-    /// The lines of its log that tell of trouble.
+    /// The lines of its log that tell of trouble. That a seed is not up yet, or a slow machine answers late, is none.
     func complaints() throws -> [Substring] {
         try cluster.lab.read(log).split(separator: "\n").filter { line in
-            line.contains("[ERR]") || line.contains("[WARN]") || line.contains("panic")
+            let isRoutine = ["Join failed", "failed to join", "Suspect", "suspect", "Was able to connect"].contains {
+                line.contains($0)
+            }
+            return (line.contains("[ERR]") || line.contains("[WARN]") || line.contains("panic")) && !isRoutine
         }
     }
 }

@@ -35,7 +35,9 @@ struct SerfTests {
         try queries(cluster)
         try look(cluster)
         // All is quiet so far. What follows, they may complain of.
-        for agent in cluster.agents { #expect(try agent.complaints() == [], "\(agent.name)") }
+        for agent in cluster.agents {
+            #expect(try agent.complaints() == [], "\(agent.name): \(try agent.complaints())")
+        }
         for daemon in cluster.daemons {
             #expect(try !cluster.lab.read(daemon.log).contains(" error "), "\(daemon.name)")
         }
