@@ -53,6 +53,15 @@ let package = Package(
         .executable(name: "gwbridge-nat", targets: ["gwbridge-nat"]),
         .executable(name: "tuning", targets: ["tuning"]),
         .executable(name: "bandwidth", targets: ["bandwidth"]),
+        .executable(name: "swiftletd", targets: ["swiftletd"]),
+        .executable(name: "swiftlet", targets: ["swiftlet"]),
+    ],
+    dependencies: [
+        // The daemon's and the command line's alone: no plugin builds them.
+        .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log.git", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto.git", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", exact: "1.8.2"),
     ],
     targets: [
         // C headers and shims only.
@@ -93,6 +102,31 @@ let package = Package(
         command("tuning", "Tuning"),
         command("bandwidth", "Bandwidth"),
 
+        // The daemon and its command line.
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "CLinux", "Gossip", "JSON", "NetworkTypes", "System",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "swiftletd",
+            dependencies: [
+                "Daemon", "Gossip", "System", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Commands/swiftletd", swiftSettings: strict),
+        .executableTarget(
+            name: "swiftlet",
+            dependencies: [
+                "JSON", "System", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Commands/swiftlet", swiftSettings: strict),
+
         // Fixtures and the machinery shared by the test targets.
         .target(
             name: "TestSupport", dependencies: ["CLinux", "DBus", "JSON", "NetworkTypes", "System"],
@@ -114,6 +148,13 @@ let package = Package(
                 "JSON", "Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests(
+            "DaemonTests",
+            [
+                "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ]),
+        tests("ClusterTests", ["JSON", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

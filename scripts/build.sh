@@ -85,7 +85,9 @@ prepare_libraries() {
 compile() {
     local scratch=$1 product
     # Without --disable-local-rpath the loader would look for libmnl beside the plugin first, in a dozen directories.
-    local options=(--scratch-path "$scratch" --explicit-target-dependency-import-check error --disable-local-rpath)
+    # Undeclared imports only warn: SwiftPM takes swift-nio's import of Apple's System, which Linux has not, for our room
+    # of that name. scripts/test.sh fails on such a warning about a target of ours.
+    local options=(--scratch-path "$scratch" --explicit-target-dependency-import-check warn --disable-local-rpath)
     local common=(-Xswiftc -use-ld=lld -Xlinker --no-export-dynamic -Xlinker -s)
     # Generic types are asked of their accessors, with conformances the linker knows, rather than by their mangled names,
     # which the runtime would take apart and search conformances for in every process.

@@ -34,6 +34,7 @@ runc runc
 containerd ctr
 busybox-static /bin/busybox
 dbus-daemon dbus-daemon
+serf serf
 iptables iptables
 shellcheck shellcheck
 conntrack conntrack

@@ -3,7 +3,8 @@
 #
 #   scripts/install.sh [--prefix DIR] [--bin DIR] [--conf DIR] [--all-networks] [--uninstall]
 #
-# --prefix DIR    put everything under DIR (default: the root directory)
+# --prefix DIR    put everything under DIR (default: the root directory); the daemon goes to PREFIX/usr/local/sbin, its
+#                 command line to PREFIX/usr/local/bin, its unit to PREFIX/etc/systemd/system, neither started nor enabled
 # --bin DIR       plugin directory (default: PREFIX/opt/cni/bin)
 # --conf DIR      network directory (default: PREFIX/etc/cni/net.d)
 # --all-networks  install every conflist of conf/, not only swiftlet-bridge and swiftlet-podman
@@ -72,19 +73,50 @@ defined_in() {
     return 1
 }
 
+# Plugins go where runtimes look for them, the daemon and its command line where people do.
+directory_of() {
+    case $1 in
+    swiftletd) printf '%s\n' "$prefix/usr/local/sbin" ;;
+    swiftlet) printf '%s\n' "$prefix/usr/local/bin" ;;
+    *) printf '%s\n' "$bin" ;;
+    esac
+}
+
+# The daemon's files: "name in conf/" and where it goes.
+daemon_files() {
+    printf '%s %s\n' swiftletd.json "$prefix/etc/swiftlet/swiftletd.json" \
+        swiftletd.service "$prefix/etc/systemd/system/swiftletd.service"
+}
+
 install_executable() {
-    local source=$1 name target kept
+    local source=$1 name target kept directory
     name=$(basename -- "$source")
-    target=$bin/$name
-    kept=$bin/.$name.before-swiftlet
+    directory=$(directory_of "$name")
+    target=$directory/$name
+    kept=$directory/.$name.before-swiftlet
+    mkdir -p -- "$directory"
     if [ -e "$target" ] && ! is_swiftlet "$target" && [ ! -e "$kept" ]; then
         # A second name first: the old plugin stays callable until the new one takes its place.
         ln -- "$target" "$kept" 2>/dev/null || cp -p -- "$target" "$kept"
         say "kept    $kept"
     fi
-    cp -- "$source" "$bin/.$name.new"
-    chmod 755 "$bin/.$name.new"
-    mv -f -- "$bin/.$name.new" "$target"
+    cp -- "$source" "$directory/.$name.new"
+    chmod 755 "$directory/.$name.new"
+    mv -f -- "$directory/.$name.new" "$target"
+    say "wrote   $target"
+}
+
+# Nothing is started or enabled: the peers in the configuration are an example.
+install_daemon_file() {
+    local source=$root/conf/$1 target=$2
+    if [ -e "$target" ]; then
+        if cmp -s "$source" "$target"; then say "have    $target"; else say "left    $target: it differs from ours"; fi
+        return 0
+    fi
+    mkdir -p -- "$(dirname -- "$target")"
+    cp -- "$source" "$target.new"
+    chmod 644 "$target.new"
+    mv -f -- "$target.new" "$target"
     say "wrote   $target"
 }
 
@@ -117,18 +149,22 @@ install_all() {
         [ ! -f "$file" ] || [ ! -x "$file" ] || install_executable "$file"
     done
     for name in "${networks[@]}"; do install_network "$name"; done
+    if [ -x "$ours/swiftletd" ]; then
+        while read -r name file; do install_daemon_file "$name" "$file"; done < <(daemon_files)
+    fi
 }
 
 uninstall_all() {
-    local file name target
+    local file name target directory
     for file in "$root"/Sources/Commands/*/; do
         name=$(basename -- "$file")
-        target=$bin/$name
+        directory=$(directory_of "$name")
+        target=$directory/$name
         [ -e "$target" ] || continue
         if ! is_swiftlet "$target"; then
             say "left    $target: it is not ours"
-        elif [ -e "$bin/.$name.before-swiftlet" ]; then
-            mv -f -- "$bin/.$name.before-swiftlet" "$target"
+        elif [ -e "$directory/.$name.before-swiftlet" ]; then
+            mv -f -- "$directory/.$name.before-swiftlet" "$target"
             say "put back $target"
         else
             rm -f -- "$target"
@@ -148,11 +184,27 @@ uninstall_all() {
     done
 }
 
+uninstall_daemon_files() {
+    local name target
+    while read -r name target; do
+        [ -e "$target" ] || continue
+        if cmp -s "$root/conf/$name" "$target"; then
+            rm -f -- "$target"
+            say "removed $target"
+        else
+            say "left    $target: it differs from ours"
+        fi
+    done < <(daemon_files)
+}
+
 main() {
     parse "$@"
     case $action in
     install) install_all ;;
-    uninstall) uninstall_all ;;
+    uninstall)
+        uninstall_all
+        uninstall_daemon_files
+        ;;
     esac
 }
 

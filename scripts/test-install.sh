@@ -19,7 +19,11 @@ main() {
     ensure_built
     check "install into an empty prefix" install_here
     for name in "$ours"/*; do
-        check "$(basename -- "$name") is what was built" cmp "$name" "$bin/$(basename -- "$name")"
+        case $(basename -- "$name") in
+        swiftletd) check "swiftletd is what was built" cmp "$name" "$work/usr/local/sbin/swiftletd" ;;
+        swiftlet) check "swiftlet is what was built" cmp "$name" "$work/usr/local/bin/swiftlet" ;;
+        *) check "$(basename -- "$name") is what was built" cmp "$name" "$bin/$(basename -- "$name")" ;;
+        esac
     done
     check "the network for plain runtimes is there" test -f "$conf/10-swiftlet-bridge.conflist"
     check "the network for podman is there" test -f "$conf/87-swiftlet-podman.conflist"
@@ -35,7 +39,7 @@ main() {
     check "no second network of that name is written" test ! -e "$conf/87-swiftlet-podman.conflist"
 
     check "uninstall" install_here --uninstall
-    check_empty "no executable of ours is left" "$(find "$bin" -type f)"
+    check_empty "no executable of ours is left" "$(find "$bin" "$work/usr" -type f)"
     check "the changed conflist is left" test -f "$conf/10-swiftlet-bridge.conflist"
 
     printf '#!/bin/sh\necho another suite\n' >"$bin/bridge"

@@ -110,8 +110,15 @@ build_release() {
 }
 
 build_tests() {
+    local undeclared
     step build-tests 900 swift build --package-path "$root" --build-tests \
-        --explicit-target-dependency-import-check error
+        --explicit-target-dependency-import-check warn || return 1
+    # swift-nio imports Apple's System where there is one; SwiftPM takes that for our room of the same name.
+    undeclared=$(grep 'imports another target' "$logs/build-tests" | grep -v 'Target _NIO' || true)
+    if [ -n "$undeclared" ]; then
+        say "not ok - $undeclared"
+        count undeclared-imports 0 1 0 0
+    fi
 }
 
 # The Swift tests make namespaces of their own; this one around them keeps their mistakes from the host, too.
@@ -136,7 +143,7 @@ count_report() {
 swift_tests() {
     local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=600
     local options=(--package-path "$root" --skip-build --xunit-output "$logs/report.xml"
-        --explicit-target-dependency-import-check error)
+        --explicit-target-dependency-import-check warn)
     if [ -n "$filter" ] && ! is_section "$filter"; then options+=(--filter "$filter"); fi
     if [ -n "${SWIFTLET_LONG:-}" ]; then limit=7200; fi
     say "--- swift"

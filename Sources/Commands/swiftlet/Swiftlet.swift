@@ -1,0 +1,78 @@
+import ArgumentParser
+import JSON
+import System
+
+/// The command line of the daemon. Exit status 0: done; 1: refused, or something is not well; 2: no daemon; 64: misuse.
+struct Swiftlet: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "swiftlet", abstract: "Looks at and steers swiftletd, the daemon of this host.",
+        version: suiteVersion,
+        subcommands: [
+            Members.self, Status.self, Join.self, Leave.self, ForceLeave.self, Events.self, Event.self, Query.self,
+            Tags.self, Keys.self, RoundTrip.self,
+        ])
+}
+
+/// What every subcommand takes.
+struct Common: ParsableArguments {
+    @Option(help: "The daemon's control socket.")
+    var socket = "/run/swiftlet/swiftletd.sock"
+    @Flag(help: "Print the daemon's JSON.")
+    var json = false
+
+    var client: ControlClient { ControlClient(socket: socket) }
+
+    /// Runs a command's body; what goes wrong is said in one line and in the exit status.
+    func perform(_ body: (ControlClient) throws -> Void) throws {
+        do {
+            try body(client)
+        } catch let failure as ControlClient.Failure {
+            complain("\(failure)")
+            if case .unreachable = failure { throw ExitCode(2) }
+            throw ExitCode(1)
+        }
+    }
+
+    /// Prints the document as JSON, or what `table` makes of it.
+    func show(_ document: Value, _ table: (Reader) throws -> String) throws {
+        print(json ? document.text(.indented) : try table(Reader(document)))
+    }
+}
+
+/// One line on standard error.
+func complain(_ reason: String) {
+    try? writeFully(2, Array("swiftlet: \(reason)\n".utf8))
+}
+
+extension Reader {
+    /// A member as text for a table; "-" when it is not there.
+    func cell(_ key: String) throws -> String {
+        switch try member(key).value {
+        case nil: "-"
+        case .string(let text)?: text
+        case let value?: value.text()
+        }
+    }
+
+    /// A number of milliseconds with three digits after the point; "-" when it is not there.
+    func milliseconds(_ key: String) throws -> String {
+        let value: Double
+        switch try member(key).value {
+        case .real(let number)?: value = number
+        case .integer(let number)?: value = Double(number)
+        default: return "-"
+        }
+        guard value.isFinite, abs(value) < 1e12 else { return "-" }
+        let thousandths = Int((value * 1000).rounded())
+        let digits = String(abs(thousandths) % 1000)
+        return "\(thousandths / 1000).\(String(repeating: "0", count: 3 - digits.count))\(digits) ms"
+    }
+
+    /// An object's members as `a=1,b=2`.
+    func pairs(_ key: String) throws -> String {
+        try member(key).object()?.members.map { member in
+            if case .string(let text) = member.value { return "\(member.key)=\(text)" }
+            return "\(member.key)=\(member.value.text())"
+        }.joined(separator: ",") ?? ""
+    }
+}

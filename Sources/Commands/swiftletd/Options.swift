@@ -1,0 +1,86 @@
+public import ArgumentParser
+public import Daemon
+public import Gossip
+import System
+
+/// The daemon's flags; each one overrides its key of the configuration file.
+struct Options: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "swiftletd",
+        abstract: "Finds the other hosts by gossip and keeps the list of them.",
+        discussion: "SIGTERM and SIGINT leave the cluster gracefully; SIGHUP announces the configured tags again.",
+        version: suiteVersion)
+
+    @Option(help: "Configuration file, JSON.")
+    var config: String?
+    @Option(help: "Unique name of this node (default: the host's name).")
+    var node: String?
+    @Option(help: "ADDR[:PORT] to receive gossip at, UDP and TCP (default: 0.0.0.0:7946).")
+    var bind: Endpoint?
+    @Option(help: "Address, or interface whose address, the others are told.")
+    var advertise: String?
+    @Option(help: "ADDR[,ADDR...] of nodes whose cluster is joined; tried for ever.")
+    var join: String?
+    @Option(help: "File with a JSON array of base64 keys, the primary first.")
+    var keyring: String?
+    @Option(name: .customLong("state-dir"), help: "Directory for what survives a restart; empty for none.")
+    var stateDirectory: String?
+    @Option(help: "Control socket (default: /run/swiftlet/swiftletd.sock).")
+    var socket: String?
+    @Option(help: "Timings: lan, fast or wan; the same on all nodes.")
+    var profile: Configuration.Profile?
+    @Option(name: .customLong("tag"), help: "KEY=VALUE that the others see; may be repeated.")
+    var tags: [Tag] = []
+    @Option(help: "How much is logged: debug, info, warning or error.")
+    var log: Configuration.Verbosity?
+
+    /// The file's values under the flags'.
+    func merged() throws -> Configuration {
+        var merged = try config.map(DaemonMain.configuration(file:)) ?? Configuration()
+        if let node { merged.node = node }
+        if let bind { merged.bind = bind }
+        if let advertise { merged.advertise = advertise }
+        if let join {
+            merged.join = try join.split(separator: ",").map { text in
+                guard let peer = Endpoint(text: String(text)) else {
+                    throw ValidationError("--join: '\(text)' is not an address, IPV4:PORT or [IPV6]:PORT")
+                }
+                return peer
+            }
+        }
+        if let keyring { merged.keyring = keyring }
+        if let stateDirectory { merged.stateDirectory = stateDirectory.isEmpty ? nil : stateDirectory }
+        if let socket { merged.socket = socket }
+        if let profile { merged.profile = profile }
+        if let log { merged.log = log }
+        for tag in tags { merged.tags[tag.name] = tag.value }
+        return merged
+    }
+
+    func run() throws {
+        let options = self
+        let status = try DaemonMain.run(try merged()) { try options.merged() }
+        throw ExitCode(status)
+    }
+}
+
+/// One `--tag`.
+struct Tag: ExpressibleByArgument, Sendable {
+    let name: String
+    let value: String
+
+    init?(argument: String) {
+        let halves = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard halves.count == 2, !halves[0].isEmpty else { return nil }
+        name = String(halves[0])
+        value = String(halves[1])
+    }
+}
+
+extension Endpoint: ExpressibleByArgument {
+    /// Reads `ADDR[:PORT]`.
+    public init?(argument: String) { self.init(text: argument) }
+}
+
+extension Configuration.Profile: ExpressibleByArgument {}
+extension Configuration.Verbosity: ExpressibleByArgument {}

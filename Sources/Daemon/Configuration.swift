@@ -1,0 +1,118 @@
+public import Gossip
+public import JSON
+internal import NetworkTypes
+
+/// What a daemon is told by its file and its flags.
+public struct Configuration: Equatable, Sendable {
+    /// The timings all nodes of a cluster share.
+    public enum Profile: String, CaseIterable, Sendable {
+        /// A stock agent's in a local network.
+        case lan
+        /// Failures are seen in about two seconds.
+        case fast
+        /// A stock agent's between sites.
+        case wan
+
+        /// The engine's settings.
+        var settings: Settings {
+            switch self {
+            case .lan: .lan
+            case .fast: .fast
+            case .wan: .wan
+            }
+        }
+    }
+
+    /// How much is logged.
+    public enum Verbosity: String, CaseIterable, Sendable {
+        /// Everything, also what is normal.
+        case debug
+        /// What an operator may want to know.
+        case info
+        /// What should not be.
+        case warning
+        /// What keeps the daemon from its work.
+        case error
+    }
+
+    /// The unique name; nil for the host's name.
+    public var node: String?
+    /// Where gossip is received, UDP and TCP.
+    public var bind = Endpoint(address: .v4(IPv4Address(rawValue: 0)), port: defaultGossipPort)
+    /// The address others reach us at: an address, or an interface whose first address it is; nil to choose.
+    public var advertise: String?
+    /// Nodes whose cluster is joined; tried for ever.
+    public var join: [Endpoint] = []
+    /// A file with a JSON array of base64 keys, the primary first; nil for gossip in clear.
+    public var keyring: String?
+    /// Where the daemon keeps what must survive a restart; nil to keep nothing.
+    public var stateDirectory: String? = "/var/lib/swiftlet"
+    /// The control socket.
+    public var socket = "/run/swiftlet/swiftletd.sock"
+    /// The timings.
+    public var profile = Profile.lan
+    /// What the node says about itself; together at most 512 bytes.
+    public var tags: [String: String] = [:]
+    /// How much is logged.
+    public var log = Verbosity.info
+
+    /// The defaults.
+    public init() {}
+
+    /// Reads a configuration document. Unlike a network's, its unknown keys are errors: nobody else reads it.
+    ///
+    /// - Throws: ``DecodingError`` with the key's path.
+    public init(_ document: Value) throws(DecodingError) {
+        let reader = Reader(document)
+        guard let object = try reader.object() else { throw reader.error("expected an object") }
+        for member in object.members {
+            try read(member.key, Reader(member.value, path: member.key))
+        }
+    }
+
+    private mutating func read(_ key: String, _ reader: Reader) throws(DecodingError) {
+        switch key {
+        case "node":
+            node = try reader.string()
+            if let node, !NodeName.isValid(node) {
+                throw reader.error("must have 1 to \(NodeName.limit) letters, digits, '-' or '.'")
+            }
+        case "bind": if let text = try reader.string() { bind = try Self.endpoint(text, reader) }
+        case "advertise": advertise = try reader.string()
+        case "join":
+            for element in try reader.elements() {
+                guard let text = try element.string() else { throw element.error("expected an address") }
+                join.append(try Self.endpoint(text, element))
+            }
+        case "keyring": keyring = try reader.string()
+        case "stateDir": stateDirectory = try reader.string()
+        case "socket": socket = try reader.string() ?? socket
+        case "profile": profile = try Self.choice(reader) ?? profile
+        case "log": log = try Self.choice(reader) ?? log
+        case "tags":
+            for member in try reader.object()?.members ?? [] {
+                let value = Reader(member.value, path: "tags.\(member.key)")
+                guard let text = try value.string() else { throw value.error("expected a string") }
+                tags[member.key] = text
+            }
+        default: throw reader.error("unknown key")
+        }
+    }
+
+    private static func endpoint(_ text: String, _ reader: Reader) throws(DecodingError) -> Endpoint {
+        guard let endpoint = Endpoint(text: text) else {
+            throw reader.error("'\(text)' is not an address, IPV4:PORT or [IPV6]:PORT")
+        }
+        return endpoint
+    }
+
+    private static func choice<Choice: RawRepresentable & CaseIterable>(
+        _ reader: Reader
+    ) throws(DecodingError) -> Choice? where Choice.RawValue == String {
+        guard let text = try reader.string() else { return nil }
+        guard let choice = Choice(rawValue: text) else {
+            throw reader.error("must be one of \(Choice.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return choice
+    }
+}

@@ -1,0 +1,161 @@
+internal import Gossip
+internal import Logging
+internal import NIOCore
+
+/// The shell around one gossip engine: it owns the engine and carries out its directives on one event loop.
+///
+/// The loop is the actor's executor, so that channel handlers reach it without waiting (`assumeIsolated`).
+actor Node {
+    /// What an observer is told.
+    enum Happening: Sendable {
+        case member(MemberChange, Member)
+        case userEvent(UserEvent)
+        case query(Query, number: UInt64)
+    }
+
+    nonisolated let loop: any EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe executor.asUnownedSerialExecutor()
+    }
+    private nonisolated let executor: any SerialExecutor
+
+    /// Our name in the cluster.
+    nonisolated let name: String
+    let log: Logger
+    let clock: @Sendable () -> Nanoseconds
+    private var random: any RandomNumberGenerator & Sendable
+    private(set) var instance: Instance
+    let keyRingFile: KeyRingFile?
+    let stateFile: StateFile?
+
+    var datagrams: (any Channel)?
+    var listener: (any Channel)?
+    var streams: [StreamID: OpenStream] = [:]
+    var acceptedStreams: UInt64 = 0
+    private var wake: Scheduled<Void>?
+    private var waiting: [Event] = []
+    private var isBusy = false
+    let started: Nanoseconds
+
+    private var observers: [UInt64: @Sendable (Happening) -> Void] = [:]
+    private var nextNumber: UInt64 = 1
+    var questions: [UInt64: Question] = [:]
+    var unanswered: [UInt64: Query] = [:]
+    var refusal: String?
+    var warned: [WireFault: Nanoseconds] = [:]
+    var isLeaving = false
+    let left: EventLoopPromise<Void>
+    var savedMemory = Instance.Memory()
+    var isSaving = false
+
+    /// Takes over an engine that was not started yet.
+    init(
+        instance: Instance, loop: any EventLoop, clock: @escaping @Sendable () -> Nanoseconds,
+        random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, stateFile: StateFile?
+    ) {
+        self.instance = instance
+        name = instance.name
+        self.loop = loop
+        executor = loop.executor
+        self.clock = clock
+        started = clock()
+        self.random = random
+        self.log = log
+        self.keyRingFile = keyRingFile
+        self.stateFile = stateFile
+        left = loop.makePromise(of: Void.self)
+    }
+
+    /// Gives an event to the engine and carries out what it wants. An event that comes up while that goes on waits.
+    func give(_ event: Event) {
+        waiting.append(event)
+        guard !isBusy else { return }
+        isBusy = true
+        defer { isBusy = false }
+        while !waiting.isEmpty {
+            let event = waiting.removeFirst()
+            for directive in instance.handle(event, now: clock(), random: &random) { carryOut(directive) }
+        }
+        datagrams?.flush()
+    }
+
+    /// Gives a command and returns the reason when the engine refused it.
+    func order(_ command: Command) -> String? {
+        refusal = nil
+        give(.command(command))
+        defer { refusal = nil }
+        return refusal
+    }
+
+    /// A number that was not given before.
+    func number() -> UInt64 {
+        defer { nextNumber += 1 }
+        return nextNumber
+    }
+
+    /// Tells of everything that happens from now on; the number is for ``ignore(_:)``.
+    func observe(_ body: @escaping @Sendable (Happening) -> Void) -> UInt64 {
+        let number = number()
+        observers[number] = body
+        return number
+    }
+
+    /// Ends an observation.
+    func ignore(_ number: UInt64) { observers[number] = nil }
+
+    /// How many observe.
+    var observerCount: Int { observers.count }
+
+    private func carryOut(_ directive: Directive) {
+        switch directive {
+        case .sendDatagram(let target, let bytes): sendDatagram(bytes, to: target)
+        case .openStream(let id, let target, let bytes): openStream(id, to: target, bytes)
+        case .sendStream(let id, let bytes): sendStream(id, bytes)
+        case .closeStream(let id): closeStream(id)
+        case .wake(let time): schedule(time)
+        case .member(let change, let member):
+            let metadata: Logger.Metadata = ["member": "\(member.name)", "address": "\(member.endpoint)"]
+            log.info("member \(change)", metadata: metadata)
+            tell(.member(change, member))
+        case .userEvent(let event): tell(.userEvent(event))
+        case .query(let query): receive(query)
+        case .queryAck(let token, let node): questions[token]?.acks.append(node)
+        case .queryResponse(let token, let node, let payload):
+            questions[token]?.answers.append((node, payload))
+        case .keyResponse(let token, let node, let response): answered(token, node, response)
+        case .queryFinished(let token): finish(token)
+        case .keyRingChanged(let keyRing): save(keyRing)
+        case .left: left.succeed()
+        case .notice(let notice): report(notice)
+        }
+    }
+
+    func tell(_ happening: Happening) {
+        for observer in observers.values { observer(happening) }
+    }
+
+    private func receive(_ query: Query) {
+        let number = number()
+        unanswered = unanswered.filter { $0.value.deadline > query.deadline || $0.value.deadline >= clock() }
+        unanswered[number] = query
+        tell(.query(query, number: number))
+    }
+
+    private func schedule(_ time: Nanoseconds) {
+        wake?.cancel()
+        let now = clock()
+        let wait = time > now ? time - now : 0
+        wake = loop.scheduleTask(in: .nanoseconds(Int64(clamping: wait))) {
+            self.assumeIsolated { $0.give(.timer) }
+        }
+    }
+
+    /// Stops timers and closes every channel.
+    func close() {
+        wake?.cancel()
+        for stream in streams.values { stream.channel?.close(promise: nil) }
+        streams = [:]
+        datagrams?.close(promise: nil)
+        listener?.close(promise: nil)
+    }
+}
