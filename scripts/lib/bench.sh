@@ -57,7 +57,7 @@ conditions() {
     say
 }
 
-# Turns the rows into a table. A budget is "what<TAB>factor" on stdin, ours ÷ reference. Fails if any call failed.
+# Turns the rows into a table. A budget is "what<TAB>factor" on stdin, ours ÷ reference. Fails if any of our calls failed; the reference's failures (it races with itself over iptables) are printed.
 table() {
     awk -F '\t' -v rows="$rows" '
         { budget[$1] = $2 }
@@ -72,7 +72,7 @@ table() {
                 key = f[1] SUBSEP f[2]
                 if (!(f[1] in seen)) { seen[f[1]] = 1; order[++count] = f[1] }
                 median[key] = f[3]; p95[key] = f[4]; rss[key] = f[5]; runs[f[1]] = f[6]
-                if (f[7] > 0) { failures += f[7]; bad = bad sprintf("%s %s: %d of %d calls failed\n", f[2], f[1], f[7], f[6]) }
+                if (f[7] > 0) { if (f[2] != "reference") failures += f[7]; bad = bad sprintf("%s %s: %d of %d calls failed\n", f[2], f[1], f[7], f[6]) }
             }
             print "| what | swiftlet, median (p95) | reference, median (p95) | ratio | budget | peak memory, KiB | runs |"
             print "|---|---:|---:|---:|---:|---:|---:|"
@@ -84,6 +84,6 @@ table() {
                 memory = (a in rss) ? rss[a] " / " rss[b] : ""
                 printf "| %s | %s | %s | %s | %s | %s | %d |\n", what, cell(a), cell(b), ratio, bound, memory, runs[what]
             }
-            if (bad != "") { printf "\n%s", bad > "/dev/stderr"; exit 1 }
+            if (bad != "") { printf "\n%s", bad > "/dev/stderr"; exit failures > 0 }
         }'
 }

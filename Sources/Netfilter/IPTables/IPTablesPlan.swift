@@ -68,7 +68,7 @@ public struct IPTablesPlan {
         for jump in present.rules("nat", IPTablesNames.hostPorts) {
             // The container's name is in the comment: 'dnat name: "N" id: "C"'.
             guard let chain = jump.target, chain != owner.portChain, let holder = jump.comment,
-                !holder.contains("id: \"\(owner.containerID)\"")
+                !holder.hasSuffix("id: \"\(owner.containerID)\"")
             else { continue }
             for rule in present.rules("nat", chain) where rule.target == "DNAT" {
                 let host = rule.value("-d").flatMap { IPPrefix($0)?.address ?? IPAddress($0) }
@@ -89,7 +89,9 @@ public struct IPTablesPlan {
         if let conflict = conflict(mappings, owner) { throw conflict }
         // The chain's name, which is the reference's, has no interface in it.
         let targets = present.rules("nat", owner.portChain).compactMap { $0.value("--to-destination") }
-        if let other = targets.first(where: { !$0.contains("\(address.address)") }) {
+        if let other = targets.first(where: {
+            !$0.hasPrefix("\(address.address):") && !$0.hasPrefix("[\(address.address)]:")
+        }) {
             throw .unsupported(
                 "back end iptables: another interface of the container has ports on this network already, to \(other); "
                     + "use the nftables back end for several")
