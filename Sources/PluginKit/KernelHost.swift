@@ -79,9 +79,7 @@ public final class KernelHost: HostSystem {
     public func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws {
         var errors = ErrorCollector()
         errors.attempt { try NFTables().remove(parts, of: owner) }
-        if errors.attempt({ try IPTables.isInUse() }) == true, let iptables = try? IPTables() {
-            errors.attempt { try iptables.remove(parts, of: owner) }
-        }
+        Self.inIPTables(&errors) { try $0.remove(parts, of: owner) }
         errors.attempt { try ReferenceLeftovers().clean(owner, addresses: addresses, parts: parts) }
         try errors.throwIfAny()
     }
@@ -90,10 +88,14 @@ public final class KernelHost: HostSystem {
     public func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws {
         var errors = ErrorCollector()
         errors.attempt { try NFTables().collect(parts, network: network, keeping: owners) }
-        if errors.attempt({ try IPTables.isInUse() }) == true, let iptables = try? IPTables() {
-            errors.attempt { try iptables.collect(parts, network: network, keeping: owners) }
-        }
+        Self.inIPTables(&errors) { try $0.collect(parts, network: network, keeping: owners) }
         try errors.throwIfAny()
+    }
+
+    /// Cleans in iptables where it has chains of ours and its programs are there.
+    private static func inIPTables(_ errors: inout ErrorCollector, _ clean: (IPTables) throws -> Void) {
+        guard errors.attempt({ try IPTables.isInUse() }) == true, let iptables = try? IPTables() else { return }
+        errors.attempt { try clean(iptables) }
     }
 
     /// Asks the system bus.

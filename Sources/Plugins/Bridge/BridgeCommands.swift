@@ -73,25 +73,13 @@ public struct BridgeCommands: PluginCommands {
     /// Says whether an ADD could be served now (CNI specification, STATUS).
     public func status(_ request: Request) throws {
         let settings = try BridgeSettings(request)
-        if let link = try system.hostStack().link(named: settings.bridge), link.kind != "bridge" {
-            throw CNIError(
-                CNIError.Code.notAvailable, "\"\(settings.bridge)\" already exists but is not a bridge",
-                details: "choose another name with the key \"bridge\"")
-        }
+        try Readiness.requireBridge(named: settings.bridge, system)
         if settings.usesVLANs, try !system.filtersVLANs() {
             throw CNIError(CNIError.Code.notAvailable, StepError.noVLANFiltering(bridge: settings.bridge).description)
         }
-        if settings.masquerades { try requireFilter(settings.masqueradeBackend) }
-        if settings.checksSource { try requireFilter(.nftables) }
+        if settings.masquerades { try Readiness.require { _ = try system.packetFilter(settings.masqueradeBackend) } }
+        if settings.checksSource { try Readiness.require { _ = try system.packetFilter(.nftables) } }
         if settings.hasIPAM { try system.addressStatus(request) }
-    }
-
-    private func requireFilter(_ backend: BackendChoice) throws {
-        do {
-            _ = try system.packetFilter(backend)
-        } catch {
-            throw CNIError(CNIError.Code.notAvailable, ErrorMapping.cniError(error).description)
-        }
     }
 
     private func attachment(_ settings: BridgeSettings, _ request: Request) -> BridgeAttachment {

@@ -91,11 +91,9 @@ public struct FirewallCommands: PluginCommands {
     /// Says whether rules could be added now (CNI specification, STATUS).
     public func status(_ request: Request) throws {
         let configuration = try FirewallConfiguration(request)
-        do {
+        try Readiness.require {
             if try firewalld(configuration) != nil, configuration.ingress == .open { return }
             _ = try system.packetFilter(configuration.backend.filter)
-        } catch {
-            throw CNIError(CNIError.Code.notAvailable, ErrorMapping.cniError(error).description)
         }
     }
 

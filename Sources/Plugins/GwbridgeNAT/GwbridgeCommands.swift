@@ -95,17 +95,11 @@ public struct GwbridgeCommands: PluginCommands {
     /// Says whether a connection could be made now (CNI specification, STATUS).
     public func status(_ request: Request) throws {
         let configuration = try GwbridgeConfiguration(request)
-        do {
+        try Readiness.require {
             if configuration.masquerades { _ = try system.packetFilter(configuration.backend) }
             _ = try subnet(configuration)
-        } catch {
-            throw CNIError(CNIError.Code.notAvailable, ErrorMapping.cniError(error).description)
         }
-        if let link = try system.hostStack().link(named: configuration.bridge), link.kind != "bridge" {
-            throw CNIError(
-                CNIError.Code.notAvailable, "\"\(configuration.bridge)\" already exists but is not a bridge",
-                details: "choose another name with the key \"bridge\"")
-        }
+        try Readiness.requireBridge(named: configuration.bridge, system)
     }
 
     // MARK: Identity

@@ -75,11 +75,7 @@ public struct PortmapCommands: PluginCommands {
     /// Says whether ports could be mapped now (CNI specification, STATUS).
     public func status(_ request: Request) throws {
         let configuration = try PortmapConfiguration(request)
-        do {
-            _ = try system.packetFilter(configuration.backend)
-        } catch {
-            throw CNIError(CNIError.Code.notAvailable, ErrorMapping.cniError(error).description)
-        }
+        try Readiness.require { _ = try system.packetFilter(configuration.backend) }
     }
 
     private func parse(_ request: Request) throws -> PortmapConfiguration {
