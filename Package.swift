@@ -131,6 +131,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CLinux", "DBus", "JSON", "NetworkTypes", "System"],
             path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "GossipFixtures", path: "Tests/GossipFixtures", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
@@ -138,7 +139,7 @@ let package = Package(
         tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
-        tests("GossipTests", ["Gossip", "NetworkTypes"]),
+        tests("GossipTests", ["Gossip", "GossipFixtures", "NetworkTypes"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",
@@ -154,7 +155,8 @@ let package = Package(
                 "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
             ]),
-        tests("ClusterTests", ["JSON", "System", "TestSupport"]),
+        tests(
+            "ClusterTests", ["Gossip", "GossipFixtures", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
