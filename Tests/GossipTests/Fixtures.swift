@@ -5,6 +5,7 @@ import Testing
 @testable import Gossip
 
 extension Vector: CustomTestStringConvertible {
+    /// The name of the bytes.
     public var testDescription: String { name }
 }
 
