@@ -107,7 +107,7 @@ let package = Package(
         .target(
             name: "Daemon",
             dependencies: [
-                "CLinux", "Gossip", "JSON", "NetworkTypes", "System",
+                "CLinux", "Cluster", "Gossip", "JSON", "NetworkTypes", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -153,7 +153,7 @@ let package = Package(
         tests(
             "DaemonTests",
             [
-                "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
+                "Cluster", "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
             ]),
         tests("ClusterTests", ["JSON", "System", "TestSupport"]),

@@ -36,7 +36,8 @@ public enum DaemonMain {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         let log = logger(configuration.log.level)
         let lock = try configuration.stateDirectory.map { directory in try StateLock(directory) }
-        let node = try makeNode(configuration, log)
+        let journal = try Journal(directory: configuration.stateDirectory)
+        let node = try makeNode(configuration, journal, log)
         let socket = configuration.socket
         let control = try finishing {
             try await node.open(at: configuration.bind)
@@ -66,9 +67,9 @@ public enum DaemonMain {
         return 0
     }
 
-    private static func makeNode(_ configuration: Configuration, _ log: Logger) throws -> Node {
+    private static func makeNode(_ configuration: Configuration, _ journal: Journal, _ log: Logger) throws -> Node {
         let keyRingFile = configuration.keyring.map(KeyRingFile.init(path:))
-        let stateFile = try configuration.stateDirectory.map { try StateFile(directory: $0) }
+        let memory = try journal.memory(directory: configuration.stateDirectory)
         let name = try configuration.node ?? hostName()
         let endpoint = try Advertised.endpoint(bind: configuration.bind, wanted: configuration.advertise)
         var random = KernelRandom()
@@ -76,15 +77,14 @@ public enum DaemonMain {
         do {
             instance = try Instance(
                 name: name, endpoint: endpoint, tags: configuration.tags, settings: configuration.profile.settings,
-                keyRing: try keyRingFile?.load(), cipher: AESGCMCipher(), memory: try stateFile?.load() ?? .init(),
-                now: monotonicNanoseconds(), random: &random)
+                keyRing: try keyRingFile?.load(), cipher: AESGCMCipher(), memory: memory, now: monotonicNanoseconds(),
+                random: &random)
         } catch let fault as Instance.Fault {
             throw StartFault("the node cannot start: \(fault)")
         }
         return Node(
             instance: instance, loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
-            clock: { monotonicNanoseconds() }, random: random, log: log, keyRingFile: keyRingFile,
-            stateFile: stateFile)
+            clock: { monotonicNanoseconds() }, random: random, log: log, keyRingFile: keyRingFile, journal: journal)
     }
 
     private static func logger(_ level: Logger.Level) -> Logger {

@@ -26,7 +26,7 @@ actor Node {
     private var random: any RandomNumberGenerator & Sendable
     private(set) var instance: Instance
     let keyRingFile: KeyRingFile?
-    let stateFile: StateFile?
+    let journal: Journal
 
     var datagrams: (any Channel)?
     var listener: (any Channel)?
@@ -51,7 +51,7 @@ actor Node {
     /// Takes over an engine that was not started yet.
     init(
         instance: Instance, loop: any EventLoop, clock: @escaping @Sendable () -> Nanoseconds,
-        random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, stateFile: StateFile?
+        random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, journal: Journal
     ) {
         self.instance = instance
         name = instance.name
@@ -62,7 +62,7 @@ actor Node {
         self.random = random
         self.log = log
         self.keyRingFile = keyRingFile
-        self.stateFile = stateFile
+        self.journal = journal
         left = loop.makePromise(of: Void.self)
     }
 
