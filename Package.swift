@@ -155,6 +155,7 @@ let package = Package(
             [
                 "Cluster", "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         tests("ClusterTests", ["JSON", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),

