@@ -77,6 +77,8 @@ let package = Package(
         room("CNI", ["JSON", "NetworkTypes", "System"]),
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
+        room("Overlay", ["CLinux", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room("Control", ["CLinux", "JSON", "System"]),
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
