@@ -141,16 +141,28 @@ struct JournalTests {
         var starts: [Start] = []
         for _ in 1...3 {
             let journal = try Journal(directory: directory.path)
-            starts.append(try journal.begin(random: &random))
+            starts.append(try journal.begin(keyIsNew: true, random: &random))
             journal.close()
         }
         #expect(starts.map(\.incarnation) == [1, 2, 3])
+        #expect(starts.allSatisfy { !$0.hasLostMemory })
         #expect(Set(starts.map(\.nonce)).count == 3)
         // When the last starts may be forgotten, none of their numbers is used again.
         try Files.rewrite(path, with: [])
         let journal = try Journal(directory: directory.path)
-        #expect(try journal.begin(random: &random).incarnation > 1_000_000)
+        #expect(try journal.begin(keyIsNew: true, random: &random).incarnation > 1_000_000)
         journal.close()
+    }
+
+    @Test func knowsThatAJournalIsGone() throws {
+        var random = SeededGenerator(seed: 1)
+        for _ in 1...2 {
+            let journal = try Journal(directory: directory.path)
+            let start = try journal.begin(keyIsNew: false, random: &random)
+            #expect(start.hasLostMemory)
+            #expect(start.incarnation > 1_000_000)
+            journal.close()
+        }
     }
 
     @Test func takesOverTheGossipMemoryOfEarlierVersions() throws {
@@ -171,8 +183,10 @@ struct JournalTests {
     }
 
     @Test func keepsItsKey() throws {
-        let key = try HostKey.load(directory: directory.path)
-        #expect(try HostKey.load(directory: directory.path).id == key.id)
+        let (key, isNew) = try HostKey.load(directory: directory.path)
+        #expect(isNew)
+        let again = try HostKey.load(directory: directory.path)
+        #expect(again.key.id == key.id && !again.isNew)
         #expect(try FileStatus(of: directory.appending("host.key")).mode & 0o777 == 0o600)
         let signature = key.sign([1, 2, 3])
         #expect(HostKey.isValid(signature, of: [1, 2, 3], by: key.publicKey))

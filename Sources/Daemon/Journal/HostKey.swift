@@ -50,13 +50,13 @@ struct HostKey: Sendable {
     ///
     /// - Throws: when the file is there and is no key: a new identity would leave this host's rows and blocks behind, so
     ///   that is for the operator to decide.
-    static func load(directory: String) throws -> HostKey {
+    static func load(directory: String) throws -> (key: HostKey, isNew: Bool) {
         let path = "\(directory)/host.key"
         let made = HostKey()
         let text = Base64.encode(Array(made.key.rawRepresentation)) + "\n"
         if !Files.exists(path), try AtomicFile.create(path, with: Array(text.utf8)) {
             try Files.synchronize(directory: directory)
-            return made
+            return (made, true)
         }
         let found = try Files.text(path)
         guard let seed = Base64.decode(String(found.prefix { !$0.isWhitespace })), let key = HostKey(seed: seed) else {
@@ -64,7 +64,7 @@ struct HostKey: Sendable {
                 "\(path): not 32 bytes in base64; restore it, or remove it to make this host a new one (its address "
                     + "blocks stay with the old identity until a takeover)")
         }
-        return key
+        return (key, false)
     }
 }
 

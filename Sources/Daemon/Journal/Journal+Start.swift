@@ -8,6 +8,21 @@ struct Start: Equatable, Sendable {
     let incarnation: UInt64
     /// Random: two processes with one identity show as two nonces for one incarnation.
     let nonce: UInt64
+    /// Whether an earlier journal of this identity is gone: it may have owned address blocks.
+    var hasLostMemory = false
+
+    /// The same start with a later incarnation.
+    func moved(to incarnation: UInt64) -> Start {
+        Start(incarnation: incarnation, nonce: nonce, hasLostMemory: hasLostMemory)
+    }
+
+    /// The journal's entry: incarnation (8), nonce (8), 1 when an earlier journal is gone.
+    var journaled: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.append(bigEndian: incarnation, width: 8)
+        bytes.append(bigEndian: nonce, width: 8)
+        return bytes + [hasLostMemory ? 1 : 0]
+    }
 }
 
 extension Journal {
@@ -15,15 +30,19 @@ extension Journal {
     private static let leap: UInt64 = 1 << 20
 
     /// Counts a start; it is on the disk when this returns.
-    func begin(random: inout some RandomNumberGenerator) throws(SystemError) -> Start {
-        let bytes = entries[JournalKey(.start)] ?? []
+    ///
+    /// - Parameter keyIsNew: whether the host's key was made just now; if not, a journal without a start is a new one.
+    func begin(keyIsNew: Bool, random: inout some RandomNumberGenerator) throws(SystemError) -> Start {
+        let found = entries[JournalKey(.start)]
+        let bytes = found ?? []
         let last = bytes.count >= 8 ? bytes[...].bigEndian(at: 0, width: 8) : 0
-        let step = mayLackChanges ? Self.leap : 1
-        let start = Start(incarnation: last.addingReportingOverflow(step).partialValue, nonce: random.next())
-        var value: [UInt8] = []
-        value.append(bigEndian: start.incarnation, width: 8)
-        value.append(bigEndian: start.nonce, width: 8)
-        try commitNow([JournalChange(JournalKey(.start), value)])
+        let isLost = found.map { $0.count > 16 && $0[16] == 1 } ?? !keyIsNew
+        // How many starts were forgotten with a journal is not known.
+        let step = mayLackChanges || (found == nil && !keyIsNew) ? Self.leap : 1
+        let start = Start(
+            incarnation: last.addingReportingOverflow(step).partialValue, nonce: random.next(),
+            hasLostMemory: isLost || mayLackChanges)
+        try commitNow([JournalChange(JournalKey(.start), start.journaled)])
         return start
     }
 

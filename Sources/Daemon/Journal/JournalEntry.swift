@@ -12,6 +12,8 @@ struct JournalKey: Hashable, Sendable {
         case blocks = 4
         /// A network this host is on, by name.
         case network = 5
+        /// What only this host knows of an endpoint of its own, by endpoint id.
+        case endpoint = 7
         /// Tags that were set through the control API.
         case tags = 6
     }
