@@ -42,8 +42,6 @@ public enum ReplicaCounter: Int, Hashable, Sendable, CaseIterable {
     case notConcerned
     /// Records over a limit of rows or owners.
     case overLimit
-    /// Bodies of hosts that send too much.
+    /// Bodies and records of hosts that send too much.
     case throttled
-    /// Bodies of hosts that membership does not know.
-    case strangers
 }
