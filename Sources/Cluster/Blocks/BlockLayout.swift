@@ -29,6 +29,8 @@ public struct BlockLayout: Hashable, Sendable {
     public let count: Int
     /// How many addresses a block has, as a power of two.
     let blockBits: Int
+    /// The numbers of addresses that are never handed out, sorted.
+    let reserved: [UInt128]
 
     /// Cuts a subnet.
     ///
@@ -56,6 +58,13 @@ public struct BlockLayout: Hashable, Sendable {
         let largest = max(isIPv4 ? 6 : 10, hostBits - 12)
         blockBits = hostBits <= 3 ? hostBits : min(largest, max(2, hostBits - 4))
         count = 1 << (hostBits - blockBits)
+        var reserved = Set(excluded.map(\.number))
+        if let gateway { reserved.insert(gateway.number) }
+        if subnet.length <= subnet.family.bits - 2 {
+            reserved.insert(subnet.first.number)
+            if isIPv4 { reserved.insert(subnet.last.number) }
+        }
+        self.reserved = reserved.sorted()
     }
 
     /// The block an address is in; nil when no block holds it.
@@ -79,22 +88,9 @@ public struct BlockLayout: Hashable, Sendable {
     }
 
     /// Whether an address may be handed out at all: not the network's, the broadcast or the gateway's address, and not
-    /// excluded. IPv4 subnets of /31 and /32 and IPv6 ones of /127 and /128 have no such addresses.
+    /// excluded. Subnets of two addresses or one have no network and broadcast addresses.
     public func isUsable(_ address: IPAddress) -> Bool {
-        pool.contains(address) && !isReserved(address.number)
-    }
-
-    private func isReserved(_ number: UInt128) -> Bool { reserved.contains(number) }
-
-    /// The numbers of addresses that are never handed out, sorted.
-    var reserved: [UInt128] {
-        var numbers = Set(excluded.map(\.number))
-        if let gateway { numbers.insert(gateway.number) }
-        if subnet.length <= subnet.family.bits - 2 {
-            numbers.insert(subnet.first.number)
-            if subnet.family == .ipv4 { numbers.insert(subnet.last.number) }
-        }
-        return numbers.sorted()
+        block(of: address) != nil && !reserved.contains(address.number)
     }
 
     /// How many addresses of a block may be handed out.
