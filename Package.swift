@@ -141,6 +141,8 @@ let package = Package(
         tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
+        tests(
+            "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
         tests("GossipTests", ["Gossip", "NetworkTypes"]),
         tests("TableTests", ["Cluster", "NetworkTypes"]),
         tests("BlockTests", ["Cluster", "NetworkTypes"]),

@@ -1,5 +1,6 @@
 import Netlink
 import NetworkTypes
+import System
 
 extension FakeStack {
     func neighbours(family: AddressFamily, link index: Int32?) throws(NetlinkError) -> [Neighbour] {
