@@ -39,7 +39,13 @@ extension Node {
         }
     }
 
-    func save(_ keyRing: KeyRing) {
+    func changed(_ keyRing: KeyRing) {
+        let cluster = cluster
+        cluster.loop.execute { cluster.assumeIsolated { $0.use(keyRing) } }
+        save(keyRing)
+    }
+
+    private func save(_ keyRing: KeyRing) {
         log.info("keys changed", metadata: ["keys": "\(keyRing.keys.count)"])
         guard let keyRingFile else { return }
         do {
