@@ -102,6 +102,8 @@ struct Owner: Sendable {
     /// Counts the changes between alive and suspended, for the timer of the grace.
     var era: UInt64 = 0
     var isSuspended: Bool
+    /// The newest summary by which a floor was raised: what shows an owner that lost its journal how far it was.
+    var word: Message.Summary?
 
     func place(of scope: NetworkID) -> Int {
         var (low, high) = (0, buckets.count)

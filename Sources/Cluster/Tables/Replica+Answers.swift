@@ -78,8 +78,6 @@ extension Replica {
         if !missing.isEmpty {
             let want = Message.Want(range: range, hashes: missing.map(\.hash))
             reply(Findings(), [.want([want])], to: source, overStream: overStream)
-        } else if range.low == 0, range.high == .max {
-            table.raiseFloor(owner, range.scope, to: census.asOf)
         }
     }
 

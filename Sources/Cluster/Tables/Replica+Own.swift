@@ -127,7 +127,7 @@ extension Replica {
         guard authority.verify(record.signedBytes, signature: record.signature, publicKey: publicKey) else {
             return .forged
         }
-        guard defences.take(1, perSecond: 10, burst: 100, now: now), record.version.incarnation < .max - 1 else {
+        guard record.version.incarnation < .max - 1, defences.take(1, perSecond: 10, burst: 100, now: now) else {
             return .implausible
         }
         if let held, held.version == record.version {
@@ -135,17 +135,35 @@ extension Replica {
             notice(.conflicting(owner: host, record.key, record.version))
         }
         if record.version > version {
-            version = Version(incarnation: record.version.incarnation + 1, counter: 0)
-            directives.append(.persistIncarnation(version.incarnation))
-            notice(.journalBehind(incarnation: version.incarnation))
-            summary = nil
-            for peer in alive { sendSummary(to: peer) }
-        }
-        if let held {
+            rise(above: record.version)
+        } else if let held {
             commit(held.key, value: held.isTombstone ? nil : held.value, hash: hash)
             deliver([(hash, held.key.scope)], token: nil)
         }
         return .known
+    }
+
+    /// Another host has a summary of ours.
+    mutating func defend(_ summary: Message.Summary) {
+        guard summary.asOf > version, summary.asOf.incarnation < .max - 1,
+            defences.take(1, perSecond: 10, burst: 100, now: now)
+        else { return }
+        rise(above: summary.asOf)
+    }
+
+    /// Goes on with an incarnation above a version of ours that our journal does not know. Every row gets a version of the
+    /// new incarnation, since others may know of later changes to it.
+    private mutating func rise(above lost: Version) {
+        version = Version(incarnation: lost.incarnation + 1, counter: 0)
+        directives.append(.persistIncarnation(version.incarnation))
+        notice(.journalBehind(incarnation: version.incarnation))
+        summary = nil
+        let slots = (table.owners[host]?.buckets ?? []).flatMap(\.slots)
+        for slot in slots.sorted(by: { $0.record.version < $1.record.version }) {
+            commit(slot.record.key, value: slot.record.isTombstone ? nil : slot.record.value, hash: slot.hash)
+        }
+        deliver(slots.map { ($0.hash, $0.record.key.scope) }, token: nil)
+        for peer in alive { sendSummary(to: peer) }
     }
 }
 

@@ -97,6 +97,7 @@ extension Replica {
                 let outcome = take(record, life: item.life, publicKey: group.publicKey, from: source)
                 if outcome != .throttled { count(outcome.counter) }
                 report(outcome, of: record, from: source)
+                remind(source, outcome, record)
                 guard wantsAck, outcome.isFinal, record.owner == source else { continue }
                 acks.append(RowVersion(hash: record.key.hash64, version: record.version))
             }
@@ -113,6 +114,23 @@ extension Replica {
         case .conflicting: notice(.conflicting(owner: record.owner, record.key, record.version))
         case .implausible: notice(.implausible(owner: record.owner, incarnation: record.version.incarnation))
         default: break
+        }
+    }
+
+    /// An owner that lost its journal counts anew, and what it says counts as old. Shown what it said before, it goes on
+    /// above that.
+    private mutating func remind(_ source: HostID, _ outcome: Outcome, _ record: Record) {
+        let (owner, scope) = (record.owner, record.key.scope)
+        guard source == owner, owner != host, let held = table.owners[owner] else { return }
+        switch outcome {
+        case .old, .conflicting:
+            guard let slot = table[owner, scope, record.key.hash64] else { return }
+            for message in pack([(held.publicKey, [slot])], wantsAck: false, limit: settings.datagramLimit) {
+                send(Message.body([message]), to: source)
+            }
+        case .resurrected:
+            if let word = held.word { send(Message.body([.summary(wantsAck: false, word)]), to: source) }
+        default: return
         }
     }
 
