@@ -36,7 +36,7 @@ extension Replica {
         let record = Record(
             key: key, owner: host, version: version, isTombstone: value == nil, value: value ?? [],
             signature: authority.sign(unsigned.signedBytes))
-        let previous = table[host, key.scope, hash]?.record
+        let previous = table[host, key.scope, hash].flatMap { $0.isLive ? $0.record : nil }
         let wasMember = networks.contains(key.network)
         hold(record, hash: hash)
         directives.append(.persist(record))
@@ -45,15 +45,14 @@ extension Replica {
         if value == nil { leave(key.network) } else { join(key.network) }
     }
 
-    /// Says what a row's coming in place of another means.
+    /// Says what a record's coming in place of a row that was shown means.
     mutating func announce(_ record: Record, previous: Record?, isSuspended: Bool) {
-        let held = previous.flatMap { $0.isTombstone ? nil : $0 }
         if record.isTombstone {
-            guard let held else { return }
-            directives.append(.changed(RowChange(.gone, Row(record: held, isSuspended: isSuspended))))
+            guard let previous else { return }
+            directives.append(.changed(RowChange(.gone, Row(record: previous, isSuspended: isSuspended))))
         } else {
             let row = Row(record: record, isSuspended: isSuspended)
-            directives.append(.changed(RowChange(held == nil ? .appeared : .updated, row, previous: held)))
+            directives.append(.changed(RowChange(previous == nil ? .appeared : .updated, row, previous: previous)))
         }
     }
 
@@ -110,7 +109,7 @@ extension Replica {
     private mutating func leave(_ network: NetworkID) {
         for owner in table.owners.keys.sorted() where owner != host {
             let isSuspended = table.owners[owner]?.isSuspended ?? false
-            for slot in table.dropBucket(owner, network) where !slot.record.isTombstone {
+            for slot in table.dropBucket(owner, network) where slot.isLive {
                 directives.append(.changed(RowChange(.gone, Row(record: slot.record, isSuspended: isSuspended))))
             }
         }

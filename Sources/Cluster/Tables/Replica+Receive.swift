@@ -144,7 +144,9 @@ extension Replica {
         let held = table[owner, scope, hash]
         if let held {
             if record.version < held.record.version { return .old }
-            if record.version == held.record.version, record == held.record { return .known }
+            if record.version == held.record.version, record == held.record {
+                return held.isSilent && !record.isTombstone ? .resurrected : .known
+            }
         }
         if let outcome = refusal(of: record, held: held) { return outcome }
         guard work(1, for: source) else { return .throttled }
@@ -155,7 +157,7 @@ extension Replica {
             table.add(owner, publicKey: publicKey, isSuspended: isSuspended)
             if isSuspended { setTimer(.grace(owner, number: 0), in: settings.grace) }
         }
-        store(record, hash: hash, life: life, previous: held?.record, isSuspended: isSuspended)
+        store(record, hash: hash, life: life, previous: held.flatMap { $0.isLive ? $0.record : nil }, isSuspended: isSuspended)
         return .taken
     }
 
@@ -205,7 +207,7 @@ extension Replica {
         if record.isTombstone {
             removeMember(owner, of: record.network)
         } else {
-            let isNew = previous?.isTombstone ?? true
+            let isNew = previous == nil
             addMember(owner, of: record.network)
             // Who comes onto a network is told at once what we own there.
             if isNew, !isSuspended, table.digest(host, record.network).count > 0 { sendSummary(to: owner) }
