@@ -4,8 +4,12 @@ struct Slot: Sendable {
     var record: Record
     /// When a tombstone stops being sent to others; 0 for other rows.
     var expires: Nanoseconds = 0
-    /// A tombstone that is not sent any more: it only keeps the row it removed from coming back.
+    /// It only keeps an old row from coming back, and is neither shown nor sent: a tombstone at the end of its life, or a
+    /// row that its owner said it does not have any more.
     var isSilent = false
+
+    /// Whether it is a row to be shown.
+    var isLive: Bool { !isSilent && !record.isTombstone }
 }
 
 /// The rows of one owner within one scope, by hash. The digest is over all that are not silent.
@@ -14,7 +18,7 @@ struct Bucket: Sendable {
     private(set) var slots: [Slot] = []
     private(set) var digest: UInt64 = 0
     private(set) var active = 0
-    private(set) var tombstones = 0
+    private(set) var live = 0
     private(set) var silent = 0
     /// The owner said what it has at this version, and we had it: what is not here and is not newer was removed.
     var floor = Version.zero
@@ -44,7 +48,7 @@ struct Bucket: Sendable {
 
     private mutating func account(_ slot: Slot, adds: Bool) {
         let sign = adds ? 1 : -1
-        if slot.record.isTombstone { tombstones += sign }
+        if slot.isLive { live += sign }
         if slot.isSilent {
             silent += sign
         } else {
@@ -78,7 +82,7 @@ struct Bucket: Sendable {
         return old
     }
 
-    /// Drops the silent tombstones that the floor covers, and says how many.
+    /// Drops the silent slots that the floor covers, and says how many.
     mutating func dropCovered() -> Int {
         guard silent > 0 else { return 0 }
         let before = slots.count
@@ -86,7 +90,6 @@ struct Bucket: Sendable {
         slots.removeAll { $0.isSilent && $0.record.version <= floor }
         let dropped = before - slots.count
         silent -= dropped
-        tombstones -= dropped
         return dropped
     }
 }
@@ -102,6 +105,8 @@ struct Owner: Sendable {
     /// Counts the changes between alive and suspended, for the timer of the grace.
     var era: UInt64 = 0
     var isSuspended: Bool
+    /// The newest summary by which a floor was raised: what shows an owner that lost its journal how far it was.
+    var word: Message.Summary?
 
     func place(of scope: NetworkID) -> Int {
         var (low, high) = (0, buckets.count)

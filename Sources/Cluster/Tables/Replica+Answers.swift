@@ -27,7 +27,8 @@ extension Replica {
             var newer: [Slot] = []
             for slot in table.slots(in: list.range) {
                 if let version = theirs.removeValue(forKey: slot.hash) {
-                    if version < slot.record.version { newer.append(slot) }
+                    // A tombstone helps even late; a row that was removed does not.
+                    if version < slot.record.version, slot.isLive || slot.record.isTombstone { newer.append(slot) }
                     if version > slot.record.version { theirs[slot.hash] = version }
                 } else if !slot.isSilent {
                     newer.append(slot)
@@ -70,7 +71,7 @@ extension Replica {
             notice(.forged(owner: owner, from: source))
             return
         }
-        prune(range, keeping: Set(census.rows.map(\.hash)), asOf: census.asOf)
+        prune(range, keeping: Set(census.rows.map(\.hash)), asOf: census.asOf, buries: true)
         let missing = census.rows.filter { row in
             range.contains(row.hash)
                 && row.version > table[owner, range.scope, row.hash]?.record.version ?? .zero
@@ -78,8 +79,6 @@ extension Replica {
         if !missing.isEmpty {
             let want = Message.Want(range: range, hashes: missing.map(\.hash))
             reply(Findings(), [.want([want])], to: source, overStream: overStream)
-        } else if range.low == 0, range.high == .max {
-            table.raiseFloor(owner, range.scope, to: census.asOf)
         }
     }
 
@@ -91,6 +90,7 @@ extension Replica {
             guard owner == host || holds(want.range.scope) else { continue }
             let hashes = want.hashes.prefix(max(0, answerLimit - findings.rows))
             let slots = hashes.compactMap { table[owner, want.range.scope, $0] }
+                .filter { $0.isLive || $0.record.isTombstone }
             findings.add(slots, table.owners[owner]?.publicKey ?? [])
         }
         reply(findings, [], to: source, overStream: overStream)

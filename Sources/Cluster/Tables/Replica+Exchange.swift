@@ -37,12 +37,16 @@ extension Replica {
         _ summary: Message.Summary, from source: HostID, wantsAck: Bool, overStream: Bool
     ) {
         let owner = authority.hostID(of: summary.publicKey)
-        guard owner != host, work(1, for: source) else { return }
+        guard work(1, for: source) else { return }
         let bytes = summary.signedBytes(owner: owner)
         guard authority.verify(bytes, signature: summary.signature, publicKey: summary.publicKey) else {
             count(.forged)
             notice(.forged(owner: owner, from: source))
             return
+        }
+        guard owner != host else { return defend(summary) }
+        if source == owner, let word = table.owners[owner]?.word, word.asOf > summary.asOf {
+            send(Message.body([.summary(wantsAck: false, word)]), to: source)
         }
         var listed: Set<NetworkID> = []
         var items: [Session.Item] = []
@@ -57,9 +61,14 @@ extension Replica {
             }
         }
         for bucket in table.owners[owner]?.buckets ?? [] where !listed.contains(bucket.scope) {
-            prune(BucketRange(owner: owner, scope: bucket.scope, low: 0, high: .max), keeping: [], asOf: summary.asOf)
+            let range = BucketRange(owner: owner, scope: bucket.scope, low: 0, high: .max)
+            prune(range, keeping: [], asOf: summary.asOf, buries: false)
             table.raiseFloor(owner, bucket.scope, to: summary.asOf)
+            // Rows that the owner made later, or does not know that it made.
+            let left = table.digest(owner, bucket.scope).count
+            if left > 0 { items += ranges(owner, bucket.scope, expected: left) }
         }
+        table.keep(summary, of: owner)
         guard source == owner else { return }
         if items.isEmpty {
             if wantsAck { send(Message.body([.ack([RowVersion(hash: 0, version: summary.asOf)])]), to: source) }
@@ -68,11 +77,18 @@ extension Replica {
         }
     }
 
-    /// Drops what an owner does not have any more at a version.
-    mutating func prune(_ range: BucketRange, keeping: Set<UInt64>, asOf: Version) {
+    /// Drops what an owner does not have any more at a version. Until the floor covers it, a silent slot keeps it from
+    /// coming back.
+    mutating func prune(_ range: BucketRange, keeping: Set<UInt64>, asOf: Version, buries: Bool) {
         for slot in table.slots(in: range) where slot.record.version <= asOf && !keeping.contains(slot.hash) {
-            table.remove(slot.hash, owner: range.owner, scope: range.scope)
-            guard !slot.record.isTombstone else { continue }
+            if buries {
+                var buried = slot
+                buried.isSilent = true
+                table.set(buried, owner: range.owner, scope: range.scope)
+            } else {
+                table.remove(slot.hash, owner: range.owner, scope: range.scope)
+            }
+            guard slot.isLive else { continue }
             count(.pruned)
             forget(slot.record, isSuspended: table.owners[range.owner]?.isSuspended ?? true)
         }

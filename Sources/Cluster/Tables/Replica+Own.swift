@@ -36,7 +36,7 @@ extension Replica {
         let record = Record(
             key: key, owner: host, version: version, isTombstone: value == nil, value: value ?? [],
             signature: authority.sign(unsigned.signedBytes))
-        let previous = table[host, key.scope, hash]?.record
+        let previous = table[host, key.scope, hash].flatMap { $0.isLive ? $0.record : nil }
         let wasMember = networks.contains(key.network)
         hold(record, hash: hash)
         directives.append(.persist(record))
@@ -45,15 +45,14 @@ extension Replica {
         if value == nil { leave(key.network) } else { join(key.network) }
     }
 
-    /// Says what a row's coming in place of another means.
+    /// Says what a record's coming in place of a row that was shown means.
     mutating func announce(_ record: Record, previous: Record?, isSuspended: Bool) {
-        let held = previous.flatMap { $0.isTombstone ? nil : $0 }
         if record.isTombstone {
-            guard let held else { return }
-            directives.append(.changed(RowChange(.gone, Row(record: held, isSuspended: isSuspended))))
+            guard let previous else { return }
+            directives.append(.changed(RowChange(.gone, Row(record: previous, isSuspended: isSuspended))))
         } else {
             let row = Row(record: record, isSuspended: isSuspended)
-            directives.append(.changed(RowChange(held == nil ? .appeared : .updated, row, previous: held)))
+            directives.append(.changed(RowChange(previous == nil ? .appeared : .updated, row, previous: previous)))
         }
     }
 
@@ -110,7 +109,7 @@ extension Replica {
     private mutating func leave(_ network: NetworkID) {
         for owner in table.owners.keys.sorted() where owner != host {
             let isSuspended = table.owners[owner]?.isSuspended ?? false
-            for slot in table.dropBucket(owner, network) where !slot.record.isTombstone {
+            for slot in table.dropBucket(owner, network) where slot.isLive {
                 directives.append(.changed(RowChange(.gone, Row(record: slot.record, isSuspended: isSuspended))))
             }
         }
@@ -127,7 +126,7 @@ extension Replica {
         guard authority.verify(record.signedBytes, signature: record.signature, publicKey: publicKey) else {
             return .forged
         }
-        guard defences.take(1, perSecond: 10, burst: 100, now: now), record.version.incarnation < .max - 1 else {
+        guard record.version.incarnation < .max - 1, defences.take(1, perSecond: 10, burst: 100, now: now) else {
             return .implausible
         }
         if let held, held.version == record.version {
@@ -135,17 +134,35 @@ extension Replica {
             notice(.conflicting(owner: host, record.key, record.version))
         }
         if record.version > version {
-            version = Version(incarnation: record.version.incarnation + 1, counter: 0)
-            directives.append(.persistIncarnation(version.incarnation))
-            notice(.journalBehind(incarnation: version.incarnation))
-            summary = nil
-            for peer in alive { sendSummary(to: peer) }
-        }
-        if let held {
+            rise(above: record.version)
+        } else if let held {
             commit(held.key, value: held.isTombstone ? nil : held.value, hash: hash)
             deliver([(hash, held.key.scope)], token: nil)
         }
         return .known
+    }
+
+    /// Another host has a summary of ours.
+    mutating func defend(_ summary: Message.Summary) {
+        guard summary.asOf > version, summary.asOf.incarnation < .max - 1,
+            defences.take(1, perSecond: 10, burst: 100, now: now)
+        else { return }
+        rise(above: summary.asOf)
+    }
+
+    /// Goes on with an incarnation above a version of ours that our journal does not know. Every row gets a version of the
+    /// new incarnation, since others may know of later changes to it.
+    private mutating func rise(above lost: Version) {
+        version = Version(incarnation: lost.incarnation + 1, counter: 0)
+        directives.append(.persistIncarnation(version.incarnation))
+        notice(.journalBehind(incarnation: version.incarnation))
+        summary = nil
+        let slots = (table.owners[host]?.buckets ?? []).flatMap(\.slots)
+        for slot in slots.sorted(by: { $0.record.version < $1.record.version }) {
+            commit(slot.record.key, value: slot.record.isTombstone ? nil : slot.record.value, hash: slot.hash)
+        }
+        deliver(slots.map { ($0.hash, $0.record.key.scope) }, token: nil)
+        for peer in alive { sendSummary(to: peer) }
     }
 }
 

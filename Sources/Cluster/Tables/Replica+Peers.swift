@@ -46,7 +46,7 @@ extension Replica {
         if isSuspended { setTimer(.grace(host, number: era), in: settings.grace) }
         let event: RowChange.Event = isSuspended ? .suspended : .restored
         for bucket in table.owners[host]?.buckets ?? [] {
-            for slot in bucket.slots where !slot.record.isTombstone {
+            for slot in bucket.slots where slot.isLive {
                 directives.append(.changed(RowChange(event, Row(record: slot.record, isSuspended: isSuspended))))
             }
         }
@@ -66,7 +66,7 @@ extension Replica {
         if departed[owner] != nil || departed.count < settings.owners {
             departed[owner] = table.owners[owner]?.highest.incarnation ?? departed[owner] ?? .max
         }
-        for slot in table.dropOwner(owner) where !slot.record.isTombstone {
+        for slot in table.dropOwner(owner) where slot.isLive {
             forget(slot.record, isSuspended: isSuspended)
         }
     }

@@ -6,7 +6,7 @@ public struct OwnerSummary: Hashable, Sendable {
     public let status: PeerStatus?
     /// How many rows are held, without tombstones.
     public let rows: Int
-    /// How many tombstones are held.
+    /// How many tombstones are held, and removed rows that must not come back.
     public let tombstones: Int
     /// The newest version seen.
     public let version: Version
@@ -28,7 +28,7 @@ extension Replica {
             guard let owner = table.owners[id] else { continue }
             var found: [Row] = []
             for bucket in owner.buckets where scope == nil || bucket.scope == scope {
-                for slot in bucket.slots where slot.record.kind == kind && !slot.record.isTombstone {
+                for slot in bucket.slots where slot.record.kind == kind && slot.isLive {
                     guard network == nil || slot.record.network == network else { continue }
                     found.append(Row(record: slot.record, isSuspended: owner.isSuspended))
                 }
@@ -44,7 +44,7 @@ extension Replica {
 
     /// The row of an owner under a key.
     public func row(_ key: RecordKey, owner: HostID) -> Row? {
-        guard let slot = table[owner, key.scope, key.hash64], slot.record.key == key, !slot.record.isTombstone else {
+        guard let slot = table[owner, key.scope, key.hash64], slot.record.key == key, slot.isLive else {
             return nil
         }
         return Row(record: slot.record, isSuspended: table.owners[owner]?.isSuspended ?? false)
@@ -54,9 +54,9 @@ extension Replica {
     public var owners: [OwnerSummary] {
         table.owners.keys.sorted().compactMap { id in
             table.owners[id].map { owner in
-                let tombstones = owner.buckets.reduce(0) { $0 + $1.tombstones }
+                let live = owner.buckets.reduce(0) { $0 + $1.live }
                 return OwnerSummary(
-                    owner: id, status: peers[id]?.status, rows: owner.count - tombstones, tombstones: tombstones,
+                    owner: id, status: peers[id]?.status, rows: live, tombstones: owner.count - live,
                     version: owner.highest, digest: owner.buckets.reduce(0) { $0 &+ $1.digest })
             }
         }

@@ -97,6 +97,7 @@ extension Replica {
                 let outcome = take(record, life: item.life, publicKey: group.publicKey, from: source)
                 if outcome != .throttled { count(outcome.counter) }
                 report(outcome, of: record, from: source)
+                remind(source, outcome, record)
                 guard wantsAck, outcome.isFinal, record.owner == source else { continue }
                 acks.append(RowVersion(hash: record.key.hash64, version: record.version))
             }
@@ -116,6 +117,23 @@ extension Replica {
         }
     }
 
+    /// An owner that lost its journal counts anew, and what it says counts as old. Shown what it said before, it goes on
+    /// above that.
+    private mutating func remind(_ source: HostID, _ outcome: Outcome, _ record: Record) {
+        let (owner, scope) = (record.owner, record.key.scope)
+        guard source == owner, owner != host, let held = table.owners[owner] else { return }
+        switch outcome {
+        case .old, .conflicting:
+            guard let slot = table[owner, scope, record.key.hash64] else { return }
+            for message in pack([(held.publicKey, [slot])], wantsAck: false, limit: settings.datagramLimit) {
+                send(Message.body([message]), to: source)
+            }
+        case .resurrected:
+            if let word = held.word { send(Message.body([.summary(wantsAck: false, word)]), to: source) }
+        default: return
+        }
+    }
+
     /// Takes in a record, from its owner or from any other host: its signature proves it, nothing else need have come.
     private mutating func take(_ record: Record, life: UInt32, publicKey: [UInt8], from source: HostID) -> Outcome {
         let owner = record.owner
@@ -126,7 +144,9 @@ extension Replica {
         let held = table[owner, scope, hash]
         if let held {
             if record.version < held.record.version { return .old }
-            if record.version == held.record.version, record == held.record { return .known }
+            if record.version == held.record.version, record == held.record {
+                return held.isSilent && !record.isTombstone ? .resurrected : .known
+            }
         }
         if let outcome = refusal(of: record, held: held) { return outcome }
         guard work(1, for: source) else { return .throttled }
@@ -137,7 +157,7 @@ extension Replica {
             table.add(owner, publicKey: publicKey, isSuspended: isSuspended)
             if isSuspended { setTimer(.grace(owner, number: 0), in: settings.grace) }
         }
-        store(record, hash: hash, life: life, previous: held?.record, isSuspended: isSuspended)
+        store(record, hash: hash, life: life, previous: held.flatMap { $0.isLive ? $0.record : nil }, isSuspended: isSuspended)
         return .taken
     }
 
@@ -187,7 +207,7 @@ extension Replica {
         if record.isTombstone {
             removeMember(owner, of: record.network)
         } else {
-            let isNew = previous?.isTombstone ?? true
+            let isNew = previous == nil
             addMember(owner, of: record.network)
             // Who comes onto a network is told at once what we own there.
             if isNew, !isSuspended, table.digest(host, record.network).count > 0 { sendSummary(to: owner) }

@@ -120,7 +120,7 @@ extension Replica {
         guard !isStarted else { return }
         isStarted = true
         for bucket in table.owners[host]?.buckets ?? [] {
-            for slot in bucket.slots where !slot.record.isTombstone {
+            for slot in bucket.slots where slot.isLive {
                 directives.append(.changed(RowChange(.appeared, Row(record: slot.record, isSuspended: false))))
             }
         }

@@ -54,6 +54,11 @@ struct Table: Sendable {
         owners[id]?.highest = version
     }
 
+    mutating func keep(_ summary: Message.Summary, of id: HostID) {
+        if let word = owners[id]?.word, word.asOf >= summary.asOf { return }
+        owners[id]?.word = summary
+    }
+
     /// Puts a row in its place and gives the one that was there. The owner must have been added.
     @discardableResult
     mutating func set(_ slot: Slot, owner id: HostID, scope: NetworkID) -> Slot? {
