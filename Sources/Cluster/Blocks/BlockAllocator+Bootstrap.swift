@@ -7,6 +7,7 @@ extension BlockAllocator {
         /// When a majority was first heard.
         var majoritySince: UInt64?
         var nextAttempt: UInt64 = 0
+        var attempts = 0
         var ballot: Ballot?
         var promises: [String: Proposal?] = [:]
         var proposal: Proposal?
@@ -55,7 +56,10 @@ extension BlockAllocator {
         let highest = max(promised, election.highest)
         guard highest.round < .max else { return }
         let ballot = Ballot(round: highest.round + 1, host: host)
-        election.nextAttempt = now + 2 * settings.retryInterval + random.part(of: 4 * settings.retryInterval)
+        // Attempts that cross each other end when one of them is given enough time.
+        let interval = settings.retryInterval << UInt64(min(6, election.attempts))
+        election.attempts += 1
+        election.nextAttempt = now + interval + random.part(of: 2 * interval)
         election.ballot = ballot
         election.proposal = nil
         election.acceptances = []
@@ -69,8 +73,12 @@ extension BlockAllocator {
     private mutating func decideAlone() {
         guard let startedAt, isGreeted else { return }
         if !mayVote {
-            // The memory was lost. Whoever is known is waited for, unless the operator says otherwise.
-            guard isVouchedFor || (peers.isEmpty && now >= startedAt + settings.greetingPatience) else { return }
+            // The memory was lost. If whoever is known is there and has no split, there is none that could be joined;
+            // else they are waited for, unless the operator says otherwise.
+            let isFirst = peers.values.allSatisfy { peer in
+                peer.standing == .alive && peer.hasGreeted && (peer.universe == 0 || peer.hasOtherSubnets)
+            }
+            guard isVouchedFor || (isFirst && now >= startedAt + settings.greetingPatience) else { return }
         }
         // A live host that greeted and has a split is being asked for it.
         guard isVouchedFor || now >= startedAt + settings.patience || !alive.contains(where: isAdoptable) else {

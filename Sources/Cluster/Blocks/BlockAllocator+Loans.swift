@@ -11,7 +11,8 @@ extension BlockAllocator {
             return refuse(token, isInside ? .notUsable : .unknownSubnet)
         }
         guard layouts[block.subnet].isUsable(address) else { return refuse(token, .notUsable) }
-        let loan = Loan(address: address, number: random.next())
+        nextLoan &+= 1
+        let loan = Loan(address: address, number: nextLoan)
         borrows.append(PendingBorrow(token: token, loan: loan, deadline: now + settings.patience))
     }
 
@@ -51,7 +52,7 @@ extension BlockAllocator {
         let address = item.loan.address
         guard let block = block(of: address) else { return .refused(.notUsable) }
         if isDraining { return .refused(.draining) }
-        if loans[address] != nil { return .granted }
+        // Also what is held is asked for again: the owner may have ended the loan while we were away.
         guard split != nil else { return .waits(nil) }
         guard let entry = ring[block] else { return .refused(.unowned) }
         if mine.contains(block) {
@@ -71,14 +72,21 @@ extension BlockAllocator {
 
     mutating func hearLend(_ loan: Loan, from peer: HostID) {
         if let place = borrows.firstIndex(where: { $0.loan == loan }) {
-            let item = borrows.remove(at: place)
-            loans[loan.address] = loan
-            mustPersist = true
-            grant(item.token)
-        } else if loans[loan.address] != loan {
+            hold(loan)
+            grant(borrows.remove(at: place).token)
+        } else if loans[loan.address] != nil {
+            hold(loan)
+        } else {
             // It was given up in the meantime.
             send(.giveBack([loan]), to: peer)
         }
+    }
+
+    /// Notes a loan under its highest number: what is given back is that and everything before.
+    private mutating func hold(_ loan: Loan) {
+        guard loans[loan.address].map({ $0.number < loan.number }) ?? true else { return }
+        loans[loan.address] = loan
+        mustPersist = true
     }
 
     mutating func hearKeep(_ loan: Loan, _ keeping: BlockMessage.Keeping, from peer: HostID) {
@@ -128,6 +136,7 @@ extension BlockAllocator {
             guard let address = item.address else { return }
             guard address == loan.address, case .lend(_, let other) = item.purpose else { continue }
             guard other == borrower else { return send(.keep(loan, .lent), to: peer) }
+            guard case .lend(let known, _) = item.purpose, known.number < loan.number else { return }
             withdrawals[token]?.purpose = .lend(loan, borrower)
             return
         }
@@ -137,6 +146,7 @@ extension BlockAllocator {
     }
 
     private mutating func recordLoan(_ loan: Loan, _ borrower: BlockOwner) {
+        if let held = lent[loan.address], held.loan.number > loan.number { return }
         let record = BlockMemory.Lent(loan: loan, borrower: borrower)
         if lent[loan.address] != record {
             lent[loan.address] = record
@@ -152,7 +162,9 @@ extension BlockAllocator {
     }
 
     mutating func takeBack(_ returned: [Loan], from peer: HostID) {
-        for loan in returned where lent[loan.address]?.loan == loan && lent[loan.address]?.borrower.host == peer {
+        for loan in returned {
+            guard let held = lent[loan.address], held.borrower == peers[peer]?.owner, held.loan.number <= loan.number
+            else { continue }
             lent[loan.address] = nil
             mustPersist = true
             rangesDiffer = true
@@ -185,15 +197,12 @@ extension BlockAllocator {
     }
 
     mutating func compareLoans(lent: [Loan], held: [Loan], with peer: HostID) {
+        for loan in lent where loans[loan.address] != nil { hold(loan) }
         let unknown = lent.filter { loan in
-            loans[loan.address] != loan && !borrows.contains { $0.loan == loan }
+            loans[loan.address] == nil && !borrows.contains { $0.loan == loan }
         }
         if !unknown.isEmpty { send(.giveBack(unknown), to: peer) }
         // What is not in our book is taken into it if the address is free, and is reported there if not.
-        for loan in held where self.lent[loan.address]?.loan != loan {
-            // A loan that is newer here was granted since: the other will hear.
-            if self.lent[loan.address]?.borrower.host == peer { continue }
-            lend(loan, to: peer)
-        }
+        for loan in held where self.lent[loan.address]?.loan != loan { lend(loan, to: peer) }
     }
 }

@@ -48,6 +48,8 @@ public struct BlockAllocator: Sendable {
     var loans: [IPAddress: BlockMessage.Loan] = [:]
     var peers: [HostID: Peer] = [:]
     var disputed: Set<BlockID> = []
+    /// The number of the last loan that was asked for; grows for the whole life.
+    var nextLoan: UInt64
 
     // What is not.
     /// Our blocks, and those of our earlier lives.
@@ -137,6 +139,8 @@ public struct BlockAllocator: Sendable {
         isRecovered = saved.isRecovered
         isDraining = saved.isDraining
         decidedBy = saved.decidedBy
+        // Numbers given since the last writing are left out; that this start is written makes it so.
+        nextLoan = saved.nextLoan &+ 1 << 32
         // Promises belong to one list of voters.
         let isSameElection = saved.voters == votersDigest
         promised = isSameElection ? saved.promised : .zero
@@ -176,7 +180,7 @@ public struct BlockAllocator: Sendable {
     private mutating func start() {
         guard startedAt == nil else { return }
         startedAt = now
-        if shouldPersist { mustPersist = true }
+        mustPersist = true
         // Hosts started together spread out.
         nextRepair = now + random.part(of: settings.repairInterval)
         for peer in alive { greet(peer, wantsReply: true) }
@@ -249,6 +253,7 @@ public struct BlockAllocator: Sendable {
         memory.isRecovered = isRecovered
         memory.isDraining = isDraining
         memory.decidedBy = decidedBy
+        memory.nextLoan = nextLoan
         memory.voters = votersDigest
         memory.promised = promised
         memory.accepted = accepted

@@ -34,6 +34,7 @@ struct BlockMemory: Hashable, Sendable {
     var promised: BlockMessage.Ballot = .zero
     var accepted: BlockMessage.Proposal?
     var rows: [BlockRing.Row] = []
+    var nextLoan: UInt64 = 0
     var lent: [Lent] = []
     var borrowed: [BlockMessage.Loan] = []
     var members: [Member] = []
@@ -53,6 +54,7 @@ struct BlockMemory: Hashable, Sendable {
             $0.flag(mayClaim)
             $0.flag(isRecovered)
             $0.flag(isDraining)
+            $0.fixed(nextLoan)
         }
         if let universe {
             writer.field(2) {
@@ -113,6 +115,7 @@ struct BlockMemory: Hashable, Sendable {
         mayClaim = try head.flag()
         isRecovered = try head.flag()
         isDraining = try head.flag()
+        nextLoan = try head.fixed()
         guard life != 0 else { throw .badValue }
         if var field = fields[2] {
             decidedBy = try field.fixed()
