@@ -53,6 +53,7 @@ let package = Package(
         .executable(name: "gwbridge-nat", targets: ["gwbridge-nat"]),
         .executable(name: "tuning", targets: ["tuning"]),
         .executable(name: "bandwidth", targets: ["bandwidth"]),
+        .executable(name: "overlay-vxlan", targets: ["overlay-vxlan"]),
         .executable(name: "swiftletd", targets: ["swiftletd"]),
         .executable(name: "swiftlet", targets: ["swiftlet"]),
     ],
@@ -94,6 +95,7 @@ let package = Package(
         plugin("GwbridgeNAT"),
         plugin("Tuning"),
         plugin("Bandwidth"),
+        plugin("OverlayVXLAN", ["Control", "Overlay"]),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
@@ -104,6 +106,7 @@ let package = Package(
         command("gwbridge-nat", "GwbridgeNAT"),
         command("tuning", "Tuning"),
         command("bandwidth", "Bandwidth"),
+        command("overlay-vxlan", "OverlayVXLAN"),
 
         // The daemon and its command line.
         .target(

@@ -42,6 +42,7 @@ may_import() {
     Sources/IPAM/*) say 'JSON NetworkTypes System' ;;
     Sources/PluginKit/*) say 'CNI DBus IPAM JSON Netfilter Netlink NetworkTypes System' ;;
     Sources/Plugins/Firewall/*) say "$plugin_rooms DBus Netfilter" ;;
+    Sources/Plugins/OverlayVXLAN/*) say "$plugin_rooms Control Netfilter Overlay" ;;
     Sources/Plugins/*) say "$plugin_rooms DBus Netfilter" ;;
     Sources/Gossip/* | Sources/Cluster/*) say 'NetworkTypes' ;;
     Sources/Daemon/* | Sources/Commands/swiftletd/* | Sources/Commands/swiftlet/*) say '*' ;;

@@ -20,9 +20,14 @@ public struct OverlayNamespaces: Sendable {
     /// Takes the lock that guards a network's namespace and what is in it, waiting. Plugin and daemon take the same one:
     /// shared to add a container, alone to make, change or remove.
     public func lock(_ identity: NetworkIdentity, _ mode: FileLock.Mode) throws(OverlayError) -> FileLock {
+        try lock(identity.namespaceName, mode)
+    }
+
+    /// The same by the namespace's name, see ``names()``.
+    public func lock(_ name: String, _ mode: FileLock.Mode) throws(OverlayError) -> FileLock {
         do {
             try Files.makeDirectories(directory, mode: 0o755)
-            return try FileLock("\(directory)/.\(identity.namespaceName).lock", mode: mode)
+            return try FileLock("\(directory)/.\(name).lock", mode: mode)
         } catch {
             throw .system(error)
         }

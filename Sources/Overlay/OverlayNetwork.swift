@@ -38,13 +38,16 @@ public final class OverlayNetwork {
     }
 
     /// Opens a network's namespace, made when there is none, with `br0` and `vxlan0` as wanted: makes what is missing,
-    /// changes what differs, adopts what somebody killed half way has left. Takes the network's lock.
+    /// changes what differs, adopts what somebody killed half way has left. Takes the network's lock
+    /// when something has to be done.
     ///
     /// - Returns: the network; its entries for other hosts are as they were, or none when `vxlan0` was made anew.
     public static func prepare(
         _ identity: NetworkIdentity, _ segment: OverlaySegment, host: any NetworkStack,
         in namespaces: OverlayNamespaces = OverlayNamespaces()
     ) throws(OverlayError) -> OverlayNetwork {
+        // As it should be already: no need to wait until nobody is connecting a container.
+        if let found = try open(identity, host: host, in: namespaces), try found.isAsWanted(segment) { return found }
         let lock = try namespaces.lock(identity, .exclusive)
         return try withExtendedLifetime(lock) { () throws(OverlayError) in
             let namespace = try namespaces.make(identity)
@@ -57,6 +60,10 @@ public final class OverlayNetwork {
             try network.apply(segment)
             return network
         }
+    }
+
+    private func isAsWanted(_ segment: OverlaySegment) throws(OverlayError) -> Bool {
+        do { return segment.changes(from: try ObservedSegment(stack)).isEmpty } catch { throw .netlink(error) }
     }
 
     /// Changes `br0` and `vxlan0` to what is wanted; the caller sees to the entries afterwards. Without the lock: for a caller

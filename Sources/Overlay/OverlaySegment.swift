@@ -18,6 +18,8 @@ public struct OverlaySegment: Equatable, Sendable {
     public var local: IPAddress
     /// Index, in the host's namespace, of the interface VXLAN leaves by; nil to leave it to the host's routes.
     public var underlay: Int32?
+    /// A multicast group of the underlay that everything without a known VTEP goes to; needs ``underlay``.
+    public var group: IPAddress?
     /// The MTU of the network in bytes.
     public var mtu: UInt32
     /// The gateways' addresses with their subnets' lengths; every host has the same ones.
@@ -25,14 +27,19 @@ public struct OverlaySegment: Equatable, Sendable {
     /// False when a daemon knows where every address is: static entries, ARP and ND answered here. True without one: the
     /// VXLAN learns, and floods what it does not know to the peers.
     public var learns: Bool
+    /// Whether the network has no way out: said in the bridge's alias, which `gwbridge-nat` obeys.
+    public var isInternal: Bool
     /// The bridge's MAC; nil lets the kernel choose one when it makes the bridge.
     public var bridgeMAC: MACAddress?
 
     /// Describes a host's part of a network.
     public init(
-        vni: UInt32, port: UInt16 = OverlaySegment.usualPort, local: IPAddress, underlay: Int32? = nil, mtu: UInt32,
-        gateways: [IPPrefix] = [], learns: Bool = false, bridgeMAC: MACAddress? = nil
+        vni: UInt32, port: UInt16 = OverlaySegment.usualPort, local: IPAddress, underlay: Int32? = nil,
+        group: IPAddress? = nil, mtu: UInt32, gateways: [IPPrefix] = [], learns: Bool = false,
+        isInternal: Bool = false, bridgeMAC: MACAddress? = nil
     ) {
+        self.group = group
+        self.isInternal = isInternal
         self.vni = vni
         self.port = port
         self.local = local
@@ -43,13 +50,19 @@ public struct OverlaySegment: Equatable, Sendable {
         self.bridgeMAC = bridgeMAC
     }
 
+    /// The bridge's alias in an internal network.
+    public static let internalAlias = "swiftlet internal"
+
+    /// Whether a bridge is that of an internal network.
+    public static func isInternal(_ bridge: Link) -> Bool { bridge.alias == internalAlias }
+
     /// The bytes VXLAN adds to a frame's payload: 50 on IPv4, 70 on IPv6.
     public static func overhead(_ underlay: AddressFamily) -> UInt32 { underlay == .ipv4 ? 50 : 70 }
 
     /// The VXLAN as it is asked of the kernel.
     public var vxlan: VXLANState {
         VXLANState(
-            identifier: vni, port: port, local: local, learning: learns, proxy: !learns, l2Miss: !learns,
+            identifier: vni, port: port, local: local, group: group, learning: learns, proxy: !learns, l2Miss: !learns,
             l3Miss: !learns, underlay: underlay)
     }
 }
@@ -109,9 +122,11 @@ extension OverlaySegment {
         if observed.loopback?.isUp == false { changes.append(.change(link: "lo", LinkChange { $0.isUp = true })) }
         let bridge = bridgeChanges(observed, &changes)
         vxlanChanges(observed, bridge, &changes)
-        var up = LinkChange()
-        if bridge?.isUp != true { up.isUp = true }
-        if up.isUp != nil { changes.append(.change(link: Self.bridgeName, up)) }
+        let last = LinkChange {
+            if bridge?.isUp != true { $0.isUp = true }
+            if bridge == nil, isInternal { $0.alias = Self.internalAlias }
+        }
+        if last != LinkChange() { changes.append(.change(link: Self.bridgeName, last)) }
         return changes
     }
 
@@ -137,6 +152,7 @@ extension OverlaySegment {
             let change = LinkChange {
                 if found.mtu != mtu { $0.mtu = mtu }
                 if let mac = bridgeMAC, found.mac != mac { $0.mac = mac }
+                if Self.isInternal(found) != isInternal { $0.alias = isInternal ? Self.internalAlias : "" }
             }
             if change != LinkChange() { changes.append(.change(link: Self.bridgeName, change)) }
         }
