@@ -125,7 +125,7 @@ extension ClusterNode {
         let others = book.members(of: network.id).map(\.row.vtep)
         var segment = OverlaySegment(
             vni: row.vni, port: row.port, local: underlay.address, mtu: mtu(network, underlay), gateways: row.gateways)
-        segment.learns = false
+        segment.isInternal = row.isInternal
         return NetworkPlan(
             identity: network.identity, segment: segment, interface: network.local.interface,
             entries: network.entries(flooding: row.floods ? others : []), members: Set(others + [underlay.address]),
