@@ -335,7 +335,7 @@ extension ClusterNode {
         counts.removals += 1
         ended(endpoint, network)
         if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
-        fillUsage(network)
+        usageMoves(network)
         if network.endpoints.isEmpty { await leave(network) }
         return .object(Object())
     }

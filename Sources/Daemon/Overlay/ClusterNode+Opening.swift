@@ -86,7 +86,7 @@ extension ClusterNode {
                 counts.strayMessages += 1
                 return
             }
-            give(.message(Array(body[33...]), from: head.sender), to: network)
+            receive(Array(body[33...]), from: head.sender, network)
         default: counts.strayMessages += 1
         }
     }

@@ -38,6 +38,8 @@ final class NetworkState {
     var blockEvents: [BlockAllocator.Event] = []
     var isWritingBlocks = false
     var isFillingUsage = false
+    /// Until when the delegate may still be giving addresses up: after a DEL it does so when we have answered.
+    var usageIsMovingUntil: UInt64 = 0
     var blockWake: Scheduled<Void>?
     var withdrawals: [Withdrawal] = []
 
