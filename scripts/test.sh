@@ -182,6 +182,12 @@ benches() {
         fi
         step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
     done
+    if have serf; then
+        step bench-gossip 600 "$root/scripts/bench-gossip.sh" --ours "$ours" ${SWIFTLET_LONG:+--long} || true
+    else
+        say "skip - bench-gossip # serf is not installed and could not be"
+        count bench-gossip 0 0 1 0
+    fi
 }
 
 main() {

@@ -38,6 +38,20 @@ public struct Configuration: Equatable, Sendable {
         case error
     }
 
+    /// Who does the gossip.
+    public enum Engine: String, CaseIterable, Sendable {
+        /// The daemon itself.
+        case builtin
+        /// A stock serf agent, steered over its IPC.
+        case serfAgent = "serf-agent"
+    }
+
+    /// Who does the gossip.
+    public var engine = Engine.builtin
+    /// Where the serf agent's IPC is, its `-rpc-addr`.
+    public var serfRPC = Endpoint(address: .v4(IPv4Address(rawValue: 0x7F00_0001)), port: 7373)
+    /// The serf agent's `rpc_auth`; nil when it has none.
+    public var serfRPCAuth: String?
     /// The unique name; nil for the host's name.
     public var node: String?
     /// Where gossip is received, UDP and TCP.
@@ -46,6 +60,10 @@ public struct Configuration: Equatable, Sendable {
     public var advertise: String?
     /// Nodes whose cluster is joined; tried for ever.
     public var join: [Endpoint] = []
+    /// The same by host names, which are looked up anew at every attempt.
+    public var joinNames: [PeerName] = []
+    /// The interface that link-local addresses mean; taken from `ADDRESS%INTERFACE`.
+    public var scope: String?
     /// A file with a JSON array of base64 keys, the primary first; nil for gossip in clear.
     public var keyring: String?
     /// Where the daemon keeps what must survive a restart; nil to keep nothing.
@@ -88,12 +106,20 @@ public struct Configuration: Equatable, Sendable {
             if let node, !NodeName.isValid(node) {
                 throw reader.error("must have 1 to \(NodeName.limit) letters, digits, '-' or '.'")
             }
-        case "bind": if let text = try reader.string() { bind = try Self.endpoint(text, reader) }
+        case "engine": engine = try Self.choice(reader) ?? engine
+        case "serfRPC":
+            guard let text = try reader.string() else { return }
+            if !setSerfRPC(text) { throw Self.notAnAddress(text, reader) }
+        case "serfRPCAuth": serfRPCAuth = try reader.string()
+        case "bind":
+            if let text = try reader.string(), !setBind(text) { throw Self.notAnAddress(text, reader) }
         case "advertise": advertise = try reader.string()
         case "join":
             for element in try reader.elements() {
                 guard let text = try element.string() else { throw element.error("expected an address") }
-                join.append(try Self.endpoint(text, element))
+                guard addPeer(text) else {
+                    throw element.error("'\(text)' is not an address, IPV4:PORT, [IPV6]:PORT or HOST[:PORT]")
+                }
             }
         case "keyring": keyring = try reader.string()
         case "stateDir": stateDirectory = try reader.string()
@@ -119,11 +145,38 @@ public struct Configuration: Equatable, Sendable {
         }
     }
 
-    private static func endpoint(_ text: String, _ reader: Reader) throws(DecodingError) -> Endpoint {
-        guard let endpoint = Endpoint(text: text) else {
-            throw reader.error("'\(text)' is not an address, IPV4:PORT or [IPV6]:PORT")
+    private static func notAnAddress(_ text: String, _ reader: Reader) -> DecodingError {
+        reader.error("'\(text)' is not an address, IPV4:PORT or [IPV6]:PORT")
+    }
+
+    /// Sets where gossip is received, `ADDRESS[%INTERFACE][:PORT]`; false when the text is no such thing.
+    public mutating func setBind(_ text: String) -> Bool {
+        let (address, interface) = LinkScope.split(text)
+        guard let endpoint = Endpoint(text: address) else { return false }
+        bind = endpoint
+        scope = interface ?? scope
+        return true
+    }
+
+    /// Sets where the serf agent's IPC is, `ADDRESS[:PORT]`; false when the text is no such thing.
+    public mutating func setSerfRPC(_ text: String) -> Bool {
+        guard let endpoint = Endpoint(text: text, defaultPort: 7373) else { return false }
+        serfRPC = endpoint
+        return true
+    }
+
+    /// Adds a node to join, `ADDRESS[%INTERFACE][:PORT]` or `HOST[:PORT]`; false when the text is neither.
+    public mutating func addPeer(_ text: String) -> Bool {
+        let (address, interface) = LinkScope.split(text)
+        if let endpoint = Endpoint(text: address) {
+            join.append(endpoint)
+            scope = interface ?? scope
+        } else if let name = PeerName(text: text) {
+            joinNames.append(name)
+        } else {
+            return false
         }
-        return endpoint
+        return true
     }
 
     private static func choice<Choice: RawRepresentable & CaseIterable>(

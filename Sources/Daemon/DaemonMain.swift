@@ -25,7 +25,8 @@ public enum DaemonMain {
 
     /// Runs until SIGTERM, SIGINT or a leave by the control socket. `reload` is asked at SIGHUP.
     ///
-    /// - Returns: the exit status, 0 after a graceful leave.
+    /// - Returns: the exit status: 0 after leaving or stopping, 3 when leaving took too long, 128 and the signal's number
+    ///   when it came a second time.
     /// - Throws: ``StartFault`` and what the sockets and files say, before the daemon is ready.
     public static func run(
         _ configuration: Configuration, reload: @escaping @Sendable () throws -> Configuration
@@ -33,8 +34,10 @@ public enum DaemonMain {
         ignoreBrokenPipes()
         umask(0o077)
         let signals = Signals(SIGTERM, SIGINT, SIGHUP, SIGUSR1)
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
-        let log = logger(configuration.log.level)
+        LoggingSystem.bootstrap { AdjustableLog(label: $0) }
+        AdjustableLog.set(configuration.log.level)
+        let log = Logger(label: "swiftletd")
+        let notifier = Notifier()
         let lock = try configuration.stateDirectory.map { directory in try StateLock(directory) }
         let parts = try DaemonParts(configuration, log)
         let (node, cluster) = (parts.node, parts.cluster)
@@ -42,29 +45,18 @@ public enum DaemonMain {
         let control = try finishing {
             // The kernel is held to the tables before anybody may ask for something new.
             try await cluster.open(keyRing: parts.keyRing)
-            try await node.open(at: configuration.bind)
+            if configuration.engine == .builtin { try await node.open(at: configuration.bind) }
             await node.startSaving()
             return try await ControlServer.open(socket, node: node)
         }
-        if !configuration.join.isEmpty { finishing { await node.join(configuration.join) } }
-        log.info("ready", metadata: ["node": "\(node.name)", "host": "\(cluster.key.id)", "socket": "\(socket)"])
-        node.left.futureResult.whenComplete { _ in kill(getpid(), SIGUSR1) }
-        wait: while true {
-            switch signals.wait() {
-            case SIGHUP: finishing { await node.reload(reload, log) }
-            case SIGUSR1: break wait
-            case let signal:
-                let endpoints = (try? finishing { await cluster.endpointCount }) ?? 0
-                if endpoints > 0 {
-                    // To leave would take the rows of running containers from the others; a daemon that only stops, for
-                    // an upgrade, is missed and comes back.
-                    log.info("stopping; containers stay reachable", metadata: ["endpoints": "\(endpoints)"])
-                    break wait
-                }
-                log.info("leaving", metadata: ["signal": "\(signal)"])
-                finishing { await node.leave() }
-            }
+        finishing {
+            await node.begin(configuration)
+            await node.startNotifying(notifier)
         }
+        log.info("ready", metadata: ["node": "\(node.name)", "host": "\(cluster.key.id)", "socket": "\(socket)"])
+        notifier.ready("ready")
+        node.left.futureResult.whenComplete { _ in kill(getpid(), SIGUSR1) }
+        let status = attend(signals, parts, notifier, log, reload)
         finishing {
             await node.saveNow()
             await node.close()
@@ -74,14 +66,51 @@ public enum DaemonMain {
         _ = unsafe unlink(socket)
         parts.journal.close()
         withExtendedLifetime(lock) {}
-        log.info("left")
-        return 0
+        log.info("ended", metadata: ["status": "\(status)"])
+        return status
     }
 
-    private static func logger(_ level: Logger.Level) -> Logger {
-        var log = Logger(label: "swiftletd")
-        log.logLevel = level
-        return log
+    /// A graceful leave takes at most eleven seconds in the profile `lan`; what takes longer hangs.
+    private static let leaveLimit: UInt64 = 15_000
+
+    /// Does what signals ask for until one ends the daemon; says with which status.
+    private static func attend(
+        _ signals: Signals, _ parts: DaemonParts, _ notifier: Notifier, _ log: Logger,
+        _ reload: @escaping @Sendable () throws -> Configuration
+    ) -> Int32 {
+        let (node, cluster) = (parts.node, parts.cluster)
+        var deadline: UInt64?
+        while true {
+            let signal = signals.wait(until: deadline)
+            switch signal {
+            case SIGUSR1:
+                if deadline == nil { notifier.stopping("left") }
+                return 0
+            case nil:
+                log.error("leaving took too long", metadata: ["forMs": "\(leaveLimit)"])
+                return 3
+            case SIGHUP?:
+                notifier.reloading()
+                finishing { await node.reload(reload) }
+                notifier.ready("reloaded")
+            case let signal?:
+                if deadline != nil {
+                    log.warning("ending at once", metadata: ["signal": "\(signal)"])
+                    return 128 + signal
+                }
+                notifier.stopping("leaving")
+                let endpoints = (try? finishing { await cluster.endpointCount }) ?? 0
+                if endpoints > 0 {
+                    // To leave would take the rows of running containers from the others; a daemon that only stops, for
+                    // an upgrade, is missed and comes back.
+                    log.info("stopping; containers stay reachable", metadata: ["endpoints": "\(endpoints)"])
+                    return 0
+                }
+                log.info("leaving", metadata: ["signal": "\(signal)"])
+                deadline = monotonicNanoseconds() + leaveLimit * 1_000_000
+                finishing { await node.leave() }
+            }
+        }
     }
 
     /// Waits on the main thread, which has nothing else to do, for work on the loop.
@@ -134,30 +163,20 @@ private struct Signals {
         unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
-    func wait() -> Int32 {
+    /// The next signal; nil when none came until then.
+    func wait(until deadline: UInt64?) -> Int32? {
         var (set, signal) = (set, Int32(0))
-        while unsafe sigwait(&set, &signal) != 0 {}
-        return signal
-    }
-}
-
-extension Node {
-    func join(_ peers: [Endpoint]) { give(.command(.join(peers))) }
-
-    func leave() {
-        isLeaving = true
-        give(.command(.leave))
-    }
-
-    /// Announces the tags of the configuration as it is now.
-    func reload(_ configuration: @Sendable () throws -> Configuration, _ log: Logger) {
-        do {
-            var wanted = tags
-            wanted.configured = try configuration().tags
-            if let reason = announce(wanted) { throw StartFault(reason) }
-            log.info("reloaded", metadata: ["tags": "\(wanted.announced)"])
-        } catch {
-            log.error("not reloaded: \(error)")
+        guard let deadline else {
+            while unsafe sigwait(&set, &signal) != 0 {}
+            return signal
+        }
+        while true {
+            let now = monotonicNanoseconds()
+            guard now < deadline else { return nil }
+            var limit = timespec(
+                tv_sec: Int((deadline - now) / 1_000_000_000), tv_nsec: Int((deadline - now) % 1_000_000_000))
+            signal = unsafe sigtimedwait(&set, nil, &limit)
+            if signal > 0 { return signal }
         }
     }
 }

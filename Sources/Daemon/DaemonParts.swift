@@ -16,6 +16,7 @@ struct DaemonParts: Sendable {
     ///
     /// - Throws: ``StartFault`` with the remedy, or the error of a file.
     init(_ configuration: Configuration, _ log: Logger) throws {
+        if let scope = configuration.scope { try LinkScope.use(scope) }
         let directory = configuration.stateDirectory
         journal = try Journal(directory: directory)
         if journal.mayLackChanges {
@@ -53,7 +54,12 @@ struct DaemonParts: Sendable {
         node = Node(
             instance: instance, loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
             clock: { monotonicNanoseconds() }, random: random, log: log, keyRingFile: keyRingFile, journal: journal,
-            cluster: cluster, clusterPort: configuration.clusterPort, tags: tags)
+            cluster: cluster, clusterPort: configuration.clusterPort, tags: tags,
+            agent: configuration.engine == .serfAgent
+                ? AgentState(
+                    AgentSettings(address: configuration.serfRPC, key: configuration.serfRPCAuth),
+                    join: configuration.peers)
+                : nil)
     }
 
     private static func hostName() throws -> String {

@@ -63,6 +63,15 @@ extension Node.Happening {
                     "from": .string(query.source), "time": .integer(Int64(clamping: query.time)),
                 ]
             )
+        case .agentQuery(let name, let payload, let time, let number):
+            (
+                "query",
+                [
+                    "event": "query", "id": .integer(Int64(clamping: number)), "name": .string(name),
+                    "payload": .text(payload), "payloadBase64": .string(Base64.encode(payload)),
+                    "time": .integer(Int64(clamping: time)),
+                ]
+            )
         }
     }
 }

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Gossip
 internal import NIOCore
 internal import NetworkTypes
@@ -20,8 +21,12 @@ extension Endpoint {
         self.init(address: address, port: port)
     }
 
-    /// The socket address.
+    /// The socket address; a link-local one is on the link of ``LinkScope``.
     func socketAddress() throws -> SocketAddress {
-        try SocketAddress(packedIPAddress: ByteBuffer(bytes: address.bytes), port: Int(port))
+        if LinkScope.isLinkLocal(address) {
+            return SocketAddress(
+                unsafe swiftlet_sockaddr_in6(address.bytes, port, LinkScope.index), host: "\(address)")
+        }
+        return try SocketAddress(packedIPAddress: ByteBuffer(bytes: address.bytes), port: Int(port))
     }
 }

@@ -9,6 +9,7 @@ extension Node {
     /// Answers a request of the control socket; `later` is called once when the reply says so.
     func answer(_ request: ControlRequest, later: @escaping Answer) -> ControlReply {
         do {
+            if agent != nil, let reply = try answerByAgent(request, later) { return reply }
             switch (request.method, request.path) {
             case ("GET", "/healthz"): return .now(health)
             case ("GET", "/metrics"):
@@ -24,7 +25,7 @@ extension Node {
             case ("POST", "/v1/keys/install"): return ask(.install(try key(request)), later)
             case ("POST", "/v1/keys/use"): return ask(.use(try key(request)), later)
             case ("POST", "/v1/keys/remove"): return ask(.remove(try key(request)), later)
-            case ("POST", "/v1/join"): return try join(request)
+            case ("POST", "/v1/join"): return try join(request, later)
             case ("POST", "/v1/leave"): return leave(later)
             case ("POST", "/v1/force-leave"): return try forceLeave(request)
             case ("POST", "/v1/tags"): return try setTags(request)
@@ -43,10 +44,10 @@ extension Node {
         }
     }
 
-    private struct Refusal: Error { let reason: String }
+    struct Refusal: Error { let reason: String }
 
     /// 204 in spirit: an empty object, or the engine's reason.
-    private func outcome(of command: Command) -> ControlReply {
+    func outcome(of command: Command) -> ControlReply {
         if let reason = order(command) { return .now(.refusal(409, reason)) }
         return .now(ControlResponse(.object(Object())))
     }
@@ -54,15 +55,19 @@ extension Node {
     // MARK: Looking
 
     private var health: ControlResponse {
-        isLeaving
-            ? ControlResponse(status: 503, text: "leaving\n") : ControlResponse(text: "ok\n")
+        if isLeaving { return ControlResponse(status: 503, text: "leaving\n") }
+        if let agent, !agent.isReady { return ControlResponse(status: 503, text: "the serf agent is away\n") }
+        return ControlResponse(text: "ok\n")
     }
+
+    /// The members, of whichever engine.
+    var known: [Member] { agent.map { Array($0.members.values) } ?? instance.members }
 
     var members: Value {
         let now = clock()
         return [
             "members": .array(
-                instance.members.sorted { $0.name < $1.name }.map { member in
+                known.sorted { $0.name < $1.name }.map { member in
                     member.document(
                         now: now, isSelf: member.name == name,
                         estimate: member.name == name ? nil : instance.estimatedRoundTrip(to: member.name))
@@ -71,12 +76,13 @@ extension Node {
     }
 
     private var status: Value {
-        let members = instance.members
+        let members = known
         func count(_ status: MemberStatus) -> Value { .integer(Int64(members.count { $0.status == status })) }
         let memory = instance.memory
         return [
             "node": .string(name), "version": .string(suiteVersion),
-            "address": .string(instance.member(name).map { "\($0.endpoint)" } ?? ""),
+            "engine": .string(agent == nil ? "builtin" : "serf-agent"), "agent": agentStatus,
+            "address": .string(members.first { $0.name == name }.map { "\($0.endpoint)" } ?? ""),
             "state": isLeaving ? "leaving" : "running",
             "uptimeSeconds": .real(Double((clock() - started) / 1_000_000) / 1000),
             "encrypted": .bool(instance.keyRing != nil), "healthScore": .integer(Int64(instance.healthScore)),
@@ -109,16 +115,6 @@ extension Node {
     }
 
     // MARK: Acting
-
-    private func join(_ request: ControlRequest) throws -> ControlReply {
-        var peers: [Endpoint] = []
-        for text in try request.document().member("peers").strings() {
-            guard let peer = Endpoint(text: text) else { throw Refusal(reason: "peers: '\(text)' is not an address") }
-            peers.append(peer)
-        }
-        guard !peers.isEmpty else { throw Refusal(reason: "peers: none given") }
-        return outcome(of: .join(peers))
-    }
 
     private func leave(_ later: @escaping Answer) -> ControlReply {
         left.futureResult.whenComplete { _ in later(ControlResponse(["left": true])) }
@@ -158,7 +154,7 @@ extension Node {
                 name: event, payload: try payload(document), coalesce: try document.member("coalesce").bool() ?? true))
     }
 
-    private func payload(_ document: Reader) throws -> [UInt8] {
+    func payload(_ document: Reader) throws -> [UInt8] {
         guard let text = try document.member("payloadBase64").string() else {
             return Array((try document.member("payload").string() ?? "").utf8)
         }
@@ -207,7 +203,7 @@ extension Node {
 
     // MARK: Keys
 
-    private func key(_ request: ControlRequest) throws -> [UInt8] {
+    func key(_ request: ControlRequest) throws -> [UInt8] {
         guard let text = try request.document().member("key").string(), let key = Base64.decode(text) else {
             throw Refusal(reason: "key: expected 16, 24 or 32 bytes in base64")
         }

@@ -16,7 +16,7 @@ extension Node {
             text += "# HELP swiftletd_\(name) \(help)\n# TYPE swiftletd_\(name) \(type)\n"
         }
         family("members", "gauge", "Members by status.")
-        let members = instance.members
+        let members = known
         for status in [MemberStatus.alive, .leaving, .left, .failed] {
             text += "swiftletd_members{status=\"\(status)\"} \(members.count { $0.status == status })\n"
         }
@@ -24,6 +24,7 @@ extension Node {
             ("health_score", "Lifeguard's local health, 0 is well.", instance.healthScore),
             ("queued_broadcasts", "Broadcasts that wait to be sent.", instance.queuedBroadcasts),
             ("streams", "Gossip streams that are open.", streams.count),
+            ("agent_connected", "Whether the serf agent that is the engine answers.", agent?.isReady == true ? 1 : 0),
             ("observers", "Clients of the event stream.", observerCount),
             ("uptime_seconds", "Time since the start.", Int((clock() - started) / 1_000_000_000)),
         ]

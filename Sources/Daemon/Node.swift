@@ -11,6 +11,8 @@ actor Node {
         case member(MemberChange, Member)
         case userEvent(UserEvent)
         case query(Query, number: UInt64)
+        /// A query that came by the serf agent, which does not say who asks.
+        case agentQuery(name: String, payload: [UInt8], time: UInt64, number: UInt64)
     }
 
     nonisolated let loop: any EventLoop
@@ -26,12 +28,20 @@ actor Node {
     private var random: any RandomNumberGenerator & Sendable
     private(set) var instance: Instance
     let keyRingFile: KeyRingFile?
+    /// The agent that is the engine instead of ours; nil with the built-in one.
+    var agent: AgentState?
     let journal: Journal
     /// The overlay's side of the daemon, told of members and keys.
     nonisolated let cluster: ClusterNode
     let clusterPort: UInt16
     /// The tags of the configuration and those set through the control API.
     var tags: NodeTags
+
+    /// As it was at the start or at the last reload.
+    var configuration = Configuration()
+    var isLookingUp = false
+    var lookups = 0
+    var toldStatus = ""
 
     var datagrams: (any Channel)?
     var listener: (any Channel)?
@@ -57,7 +67,7 @@ actor Node {
     init(
         instance: Instance, loop: any EventLoop, clock: @escaping @Sendable () -> Nanoseconds,
         random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, journal: Journal,
-        cluster: ClusterNode, clusterPort: UInt16, tags: NodeTags
+        cluster: ClusterNode, clusterPort: UInt16, tags: NodeTags, agent: AgentState? = nil
     ) {
         self.instance = instance
         name = instance.name
@@ -72,6 +82,7 @@ actor Node {
         self.cluster = cluster
         self.clusterPort = clusterPort
         self.tags = tags
+        self.agent = agent
         left = loop.makePromise(of: Void.self)
     }
 
@@ -94,6 +105,13 @@ actor Node {
         give(.command(command))
         defer { refusal = nil }
         return refusal
+    }
+
+    /// Uses other keys from now on, for the gossip and for the tables.
+    func replaceKeyRing(_ keyRing: KeyRing) {
+        instance.replaceKeyRing(keyRing)
+        let cluster = cluster
+        cluster.loop.execute { cluster.assumeIsolated { $0.use(keyRing) } }
     }
 
     /// A number that was not given before.
@@ -122,11 +140,7 @@ actor Node {
         case .sendStream(let id, let bytes): sendStream(id, bytes)
         case .closeStream(let id): closeStream(id)
         case .wake(let time): schedule(time)
-        case .member(let change, let member):
-            let metadata: Logger.Metadata = ["member": "\(member.name)", "address": "\(member.endpoint)"]
-            log.info("member \(change)", metadata: metadata)
-            tellCluster(change, member)
-            tell(.member(change, member))
+        case .member(let change, let member): note(change, member)
         case .userEvent(let event): tell(.userEvent(event))
         case .query(let query): receive(query)
         case .queryAck(let token, let node): questions[token]?.acks.append(node)
@@ -138,6 +152,14 @@ actor Node {
         case .left: left.succeed()
         case .notice(let notice): report(notice)
         }
+    }
+
+    /// A member changed.
+    func note(_ change: MemberChange, _ member: Member) {
+        let metadata: Logger.Metadata = ["member": "\(member.name)", "address": "\(member.endpoint)"]
+        log.info("member \(change)", metadata: metadata)
+        tellCluster(change, member)
+        tell(.member(change, member))
     }
 
     func tell(_ happening: Happening) {
@@ -163,6 +185,7 @@ actor Node {
     /// Stops timers and closes every channel.
     func close() {
         wake?.cancel()
+        agent?.channel?.close(promise: nil)
         for stream in streams.values { stream.channel?.close(promise: nil) }
         streams = [:]
         datagrams?.close(promise: nil)

@@ -99,6 +99,14 @@ public struct UserEvent: Hashable, Sendable {
     public let payload: [UInt8]
     /// Whether events of the same name may be merged.
     public let coalesce: Bool
+
+    /// An event with the Lamport time of its sender.
+    public init(time: UInt64, name: String, payload: [UInt8], coalesce: Bool) {
+        self.time = time
+        self.name = name
+        self.payload = payload
+        self.coalesce = coalesce
+    }
 }
 
 /// A query to be answered.
@@ -189,4 +197,17 @@ public enum Counter: Int, Hashable, Sendable, CaseIterable {
     case membersRefused
     /// Pings answered at the datagram's source because the address inside is nobody's.
     case reflectionsAvoided
+}
+
+extension Member {
+    /// A member that another engine knows of; what only gossip itself can know is left empty.
+    public init(
+        name: String, endpoint: Endpoint, tags: [String: String], status: MemberStatus, versions: ProtocolVersions,
+        since: Nanoseconds
+    ) {
+        self.init(
+            name: name, endpoint: endpoint, tags: tags, status: status, suspectedBy: [], versions: versions,
+            incarnation: 0, statusTime: 0, since: since, lastAck: nil, roundTrip: nil, answersOnlyStreams: false,
+            coordinate: nil)
+    }
 }

@@ -204,6 +204,11 @@ public struct Instance: Sendable {
 
     /// The gossip keys.
     public var keyRing: KeyRing? { envelope.keyRing }
+
+    /// Uses other keys from now on. A node without keys stays without: whether gossip is encrypted is decided at the start.
+    public mutating func replaceKeyRing(_ keyRing: KeyRing) {
+        if envelope.keyRing != nil { envelope.keyRing = keyRing }
+    }
 }
 
 extension Instance {

@@ -5,6 +5,7 @@ Every node is watched over a connection of its own: a serf agent by `monitor` of
 of its control socket. An event counts at the moment it arrives here.
 """
 import argparse
+import json
 import os
 import re
 import selectors
@@ -126,11 +127,13 @@ class Swiftlet:
     def __init__(self, path, profile, index):
         self.path, self.profile, self.index = path, profile, index
         self.label, self.prefix, self.port = f"swiftletd {profile}", f"{profile}", 7946 + index
+        self.seeds = True
 
     def command(self, node, seed):
         directory = node.bench.directory
-        join = [] if node.number == 1 else ["--join", seed]
+        join = ["--join", seed] if node.number > 1 and self.seeds else []
         return [self.path, "--node", node.name, "--bind", f"{node.address}:{self.port}", "--profile", self.profile,
+                "--cluster-port", str(self.port + 1000),
                 "--socket", f"{directory}/{node.name}.sock", "--state-dir", f"{directory}/{node.name}"] + join
 
     def request(self, node, path):
@@ -145,6 +148,12 @@ class Swiftlet:
 
     def members(self, node):
         return int(re.search(r'members\{status="alive"\} (\d+)', self.metrics(node))[1])
+
+    def endpoint_of(self, node, name):
+        with self.request(node, "/v1/members") as connection:
+            text = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
+        found = json.loads(text.split("\r\n\r\n", 1)[1])["members"]
+        return next((member["address"] for member in found if member["name"] == name), None)
 
     def metrics(self, node):
         with self.request(node, "/metrics") as connection:

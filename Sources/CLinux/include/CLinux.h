@@ -85,6 +85,12 @@ int swiftlet_netlink_options(int descriptor);
 ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender);
 /// `connect(2)` to a Unix socket; `name` is a path or, when `is_abstract`, a name without its leading NUL. Returns 0 or -1.
 int swiftlet_connect_unix(int descriptor, const void *name, size_t length, int is_abstract);
+/// A `sockaddr_in6`, whose members Swift cannot name: several Clang modules have it. `address` has 16 bytes.
+static inline struct sockaddr_in6 swiftlet_sockaddr_in6(const uint8_t *address, uint16_t port, uint32_t scope) {
+    struct sockaddr_in6 result = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = scope};
+    for (int index = 0; index < 16; index++) result.sin6_addr.s6_addr[index] = address[index];
+    return result;
+}
 /// `regcomp(3)` with REG_EXTENDED | REG_NOSUB; `struct re_pattern_buffer` is one that Clang modules disagree on. Returns
 /// what `swiftlet_regex_free` takes; or NULL, with the C library's text of at most `size` bytes in `reason`.
 void *swiftlet_regex_compile(const char *pattern, char *reason, size_t size);

@@ -1,6 +1,5 @@
 public import ArgumentParser
 public import Daemon
-public import Gossip
 import System
 
 /// The daemon's flags; each one overrides its key of the configuration file.
@@ -8,18 +7,26 @@ struct Options: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "swiftletd",
         abstract: "Finds the other hosts by gossip and keeps the list of them.",
-        discussion: "SIGTERM and SIGINT leave the cluster gracefully; SIGHUP announces the configured tags again.",
+        discussion: """
+            SIGTERM and SIGINT leave the cluster gracefully, a second one ends at once. SIGHUP reads the configuration \
+            again: tags, nodes to join, keys and the log level are taken over at once.
+
+            Exit status: 0 after leaving or stopping, 1 when it could not start, 3 when leaving took too long, 64 for \
+            wrong flags, 128 + N when signal N came twice.
+            """,
         version: suiteVersion)
 
     @Option(help: "Configuration file, JSON.")
     var config: String?
     @Option(help: "Unique name of this node (default: the host's name).")
     var node: String?
-    @Option(help: "ADDR[:PORT] to receive gossip at, UDP and TCP (default: 0.0.0.0:7946).")
-    var bind: Endpoint?
+    @Option(help: "ADDR[%INTERFACE][:PORT] to receive gossip at, UDP and TCP (default: 0.0.0.0:7946).")
+    var bind: String?
     @Option(help: "Address, or interface whose address, the others are told.")
     var advertise: String?
-    @Option(help: "ADDR[,ADDR...] of nodes whose cluster is joined; tried for ever.")
+    @Option(
+        help: "ADDR[,ADDR...] or HOST of nodes whose cluster is joined; tried for ever, host names looked up each time."
+    )
     var join: String?
     @Option(help: "File with a JSON array of base64 keys, the primary first.")
     var keyring: String?
@@ -33,6 +40,10 @@ struct Options: ParsableCommand {
     var clusterPort: UInt16?
     @Option(help: "Address, or interface, at which VXLAN is received (default: the advertised address).")
     var vtep: String?
+    @Option(help: "Who does the gossip: builtin, or serf-agent for a stock agent.")
+    var engine: Configuration.Engine?
+    @Option(name: .customLong("serf-rpc"), help: "ADDR[:PORT] of the serf agent's IPC (default: 127.0.0.1:7373).")
+    var serfRPC: String?
     @Option(help: "Timings: lan, fast or wan; the same on all nodes.")
     var profile: Configuration.Profile?
     @Option(name: .customLong("tag"), help: "KEY=VALUE that the others see; may be repeated.")
@@ -44,14 +55,19 @@ struct Options: ParsableCommand {
     func merged() throws -> Configuration {
         var merged = try config.map(DaemonMain.configuration(file:)) ?? Configuration()
         if let node { merged.node = node }
-        if let bind { merged.bind = bind }
+        if let bind, !merged.setBind(bind) {
+            throw ValidationError("--bind: '\(bind)' is not an address, IPV4:PORT or [IPV6]:PORT")
+        }
+        if let engine { merged.engine = engine }
+        if let serfRPC, !merged.setSerfRPC(serfRPC) {
+            throw ValidationError("--serf-rpc: '\(serfRPC)' is not an address, IPV4:PORT or [IPV6]:PORT")
+        }
         if let advertise { merged.advertise = advertise }
         if let join {
-            merged.join = try join.split(separator: ",").map { text in
-                guard let peer = Endpoint(text: String(text)) else {
-                    throw ValidationError("--join: '\(text)' is not an address, IPV4:PORT or [IPV6]:PORT")
-                }
-                return peer
+            merged.join = []
+            merged.joinNames = []
+            for text in join.split(separator: ",") where !merged.addPeer(String(text)) {
+                throw ValidationError("--join: '\(text)' is not an address, IPV4:PORT, [IPV6]:PORT or HOST[:PORT]")
             }
         }
         if let keyring { merged.keyring = keyring }
@@ -86,10 +102,6 @@ struct Tag: ExpressibleByArgument, Sendable {
     }
 }
 
-extension Endpoint: ExpressibleByArgument {
-    /// Reads `ADDR[:PORT]`.
-    public init?(argument: String) { self.init(text: argument) }
-}
-
+extension Configuration.Engine: ExpressibleByArgument {}
 extension Configuration.Profile: ExpressibleByArgument {}
 extension Configuration.Verbosity: ExpressibleByArgument {}

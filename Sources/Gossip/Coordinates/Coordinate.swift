@@ -20,6 +20,16 @@ public struct Coordinate: Hashable, Sendable {
         height = Self.heightMinimum
     }
 
+    /// A coordinate as another engine tells it; nil unless there are eight dimensions of finite numbers.
+    public init?(vector: [Double], height: Double, error: Double, adjustment: Double) {
+        guard vector.count == 8 else { return nil }
+        self.vector = SIMD8(vector)
+        self.height = height
+        self.error = error
+        self.adjustment = adjustment
+        guard isValid else { return nil }
+    }
+
     var isValid: Bool {
         error.isFinite && adjustment.isFinite && height.isFinite && vector.indices.allSatisfy { vector[$0].isFinite }
     }

@@ -17,7 +17,8 @@ public struct ProtocolVersions: Hashable, Sendable {
     public static let own = ProtocolVersions(
         protocolMin: 1, protocolMax: 5, protocolCurrent: 2, delegateMin: 2, delegateMax: 5, delegateCurrent: 5)
 
-    init(
+    /// The six numbers, as a node tells them.
+    public init(
         protocolMin: UInt8, protocolMax: UInt8, protocolCurrent: UInt8, delegateMin: UInt8, delegateMax: UInt8,
         delegateCurrent: UInt8
     ) {

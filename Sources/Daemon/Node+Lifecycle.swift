@@ -1,0 +1,89 @@
+internal import Gossip
+internal import Logging
+internal import NIOCore
+
+/// Reloading, leaving, and what the service manager is told.
+extension Node {
+    /// How often the service manager's status line may change.
+    private static let statusInterval = TimeAmount.seconds(5)
+
+    func leave() {
+        isLeaving = true
+        if agent != nil { return leaveAgent() }
+        give(.command(.leave))
+    }
+
+    /// Takes over what can change while the daemon runs, all of it or nothing, and says what cannot.
+    func reload(_ read: @Sendable () throws -> Configuration) {
+        do {
+            let new = try read()
+            let keyRing = try keyRingFile?.load()
+            var wanted = tags
+            wanted.configured = new.tags
+            if let reason = announce(wanted) { throw StartFault(reason) }
+            if let keyRing, keyRing != instance.keyRing {
+                replaceKeyRing(keyRing)
+                log.info("keys reloaded", metadata: ["keys": "\(keyRing.keys.count)"])
+            }
+            let old = configuration
+            let added = new.join.filter { !old.join.contains($0) }
+            configuration.tags = new.tags
+            configuration.log = new.log
+            configuration.join = new.join
+            configuration.joinNames = new.joinNames
+            AdjustableLog.set(new.log.level)
+            if agent != nil {
+                agent?.join = new.peers
+            } else {
+                if !added.isEmpty { give(.command(.join(added))) }
+                followNames()
+            }
+            log.info("reloaded", metadata: ["tags": "\(wanted.announced)", "log": "\(new.log)"])
+            let waiting = configuration.differences(from: new)
+            if !waiting.isEmpty {
+                log.warning("needs a restart to take effect", metadata: ["keys": "\(waiting.joined(separator: ", "))"])
+            }
+        } catch {
+            log.error("not reloaded: \(error)")
+        }
+    }
+
+    /// Tells the service manager how many members there are, and from the loop that does the work that we live.
+    func startNotifying(_ notifier: Notifier) {
+        loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: Self.statusInterval) { _ in
+            self.assumeIsolated { node in
+                let status = node.statusLine
+                if status != node.toldStatus { notifier.status(status) }
+                node.toldStatus = status
+            }
+        }
+        guard let interval = notifier.watchdogInterval else { return }
+        loop.scheduleRepeatedTask(initialDelay: .zero, delay: .nanoseconds(interval)) { _ in notifier.alive() }
+    }
+
+    var statusLine: String {
+        if let agent, !agent.isReady { return "the serf agent at \(agent.settings.address) is away" }
+        let members = known
+        func count(_ status: MemberStatus) -> Int { members.count { $0.status == status } }
+        return "\(count(.alive)) members alive, \(count(.failed)) failed"
+    }
+}
+
+extension Configuration {
+    /// The nodes to join as an agent is told them.
+    var peers: [String] { join.map(\.description) + joinNames.map(\.description) }
+
+    /// The keys that differ and are read only at the start.
+    func differences(from new: Configuration) -> [String] {
+        let all: [(String, Bool)] = [
+            ("node", node != new.node), ("bind", bind != new.bind || scope != new.scope),
+            ("advertise", advertise != new.advertise), ("keyring", keyring != new.keyring),
+            ("stateDir", stateDirectory != new.stateDirectory), ("socket", socket != new.socket),
+            ("cluster", cluster != new.cluster), ("clusterPort", clusterPort != new.clusterPort),
+            ("vtep", vtep != new.vtep), ("seeds", seeds != new.seeds), ("profile", profile != new.profile),
+            ("engine", engine != new.engine),
+            ("serfRPC", serfRPC != new.serfRPC || serfRPCAuth != new.serfRPCAuth),
+        ]
+        return all.filter(\.1).map(\.0)
+    }
+}
