@@ -84,6 +84,8 @@ note() {
 failures_of() {
     local log=$logs/$1 found
     [ -f "$log" ] || return 0
+    # Colours, where the runner takes the log for a terminal.
+    sed -i 's/\x1b\[[0-9;]*m//g' "$log"
     found=$(
         grep -aE '^✘ Test .* failed after ' "$log" | sed -n '1,20p'
         LC_ALL=C awk '
