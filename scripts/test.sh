@@ -172,7 +172,7 @@ count_report() {
 }
 
 swift_tests() {
-    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=600
+    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=900
     local options=(--package-path "$root" --skip-build --xunit-output "$logs/report.xml"
         --explicit-target-dependency-import-check warn)
     if [ -n "$filter" ] && ! is_section "$filter"; then options+=(--filter "$filter"); fi
@@ -211,7 +211,7 @@ benches() {
             count bench-packets 0 0 1 0
             continue
         fi
-        step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
+        step "bench-$name" 300 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
     done
 }
 
@@ -232,22 +232,22 @@ main() {
         # Without a build there may be an older one about, whose results would mean nothing.
         if build_tests; then swift_tests; fi
     fi
-    if wanted install; then scripted install 120 "$root/scripts/test-install.sh"; fi
-    if wanted conf; then scripted conf 60 "$root/scripts/test-conf.sh" "$ours"; fi
+    if wanted install; then scripted install 240 "$root/scripts/test-install.sh"; fi
+    if wanted conf; then scripted conf 200 "$root/scripts/test-conf.sh" "$ours"; fi
     if wanted podman; then
-        scripted podman 200 "$root/scripts/test-podman.sh" "$ours"
-        scripted podman-own 200 "$root/scripts/test-podman.sh" --own "$ours"
+        scripted podman 400 "$root/scripts/test-podman.sh" "$ours"
+        scripted podman-own 400 "$root/scripts/test-podman.sh" --own "$ours"
         if [ -d "$reference" ]; then
-            scripted podman-chain 200 "$root/scripts/test-podman.sh" --chain "$ours:$reference"
+            scripted podman-chain 400 "$root/scripts/test-podman.sh" --chain "$ours:$reference"
         fi
     fi
     if wanted containerd; then
-        scripted containerd 200 "$root/scripts/test-containerd.sh" "$ours"
-        scripted containerd-own 200 "$root/scripts/test-containerd.sh" --own "$ours"
+        scripted containerd 400 "$root/scripts/test-containerd.sh" "$ours"
+        scripted containerd-own 400 "$root/scripts/test-containerd.sh" --own "$ours"
     fi
-    if wanted nerdctl; then scripted nerdctl-shape 200 "$root/scripts/test-nerdctl-shape.sh" "$ours"; fi
-    if wanted parity; then scripted parity 200 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
-    if wanted demo; then scripted demo 120 "$root/scripts/demo.sh" --no-podman --plugins "$ours"; fi
+    if wanted nerdctl; then scripted nerdctl-shape 400 "$root/scripts/test-nerdctl-shape.sh" "$ours"; fi
+    if wanted parity; then scripted parity 400 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
+    if wanted demo; then scripted demo 240 "$root/scripts/demo.sh" --no-podman --plugins "$ours"; fi
     if wanted bench; then benches; fi
 
     say
