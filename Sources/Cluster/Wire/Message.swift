@@ -10,6 +10,7 @@ enum MessageType: UInt8 {
     case census = 7
     case want = 8
     case done = 9
+    case refused = 10
 }
 
 /// A row's name and version.
@@ -105,6 +106,8 @@ enum Message: Hashable, Sendable {
     case census(Census)
     case want([Want])
     case done(id: UInt64)
+    /// Rows of the receiver that the sender takes for removed.
+    case refused([RowVersion])
 }
 
 extension Message.Summary {
