@@ -160,7 +160,9 @@ extension Replica {
             table.add(owner, publicKey: publicKey, isSuspended: isSuspended)
             if isSuspended { setTimer(.grace(owner, number: 0), in: settings.grace) }
         }
-        store(record, hash: hash, life: life, previous: held.flatMap { $0.isLive ? $0.record : nil }, isSuspended: isSuspended)
+        store(
+            record, hash: hash, life: life, previous: held.flatMap { $0.isLive ? $0.record : nil },
+            isSuspended: isSuspended)
         return .taken
     }
 

@@ -195,7 +195,8 @@ extension ByteReader {
         var rows: [RowVersion] = []
         for _ in 0..<(try count(of: RowVersion.size)) {
             let hash = try long()
-            rows.append(RowVersion(hash: hash, version: try version()))
+            let version = try version()
+            rows.append(RowVersion(hash: hash, version: version, tag: try word()))
         }
         return rows
     }

@@ -13,13 +13,19 @@ enum MessageType: UInt8 {
     case refused = 10
 }
 
-/// A row's name and version.
+/// A row's name, version and content in short.
 struct RowVersion: Hashable, Sendable {
     var hash: UInt64
     var version: Version
+    /// Differs between two rows that an owner made under one version after its disk was restored.
+    var tag: UInt32 = 0
 
     /// Bytes on the wire.
-    static let size = 24
+    static let size = 28
+}
+
+extension RowVersion {
+    init(_ slot: Slot) { self.init(hash: slot.hash, version: slot.record.version, tag: slot.record.tag) }
 }
 
 /// A part of an owner's rows within one scope: those whose hash is within `low...high`.
@@ -157,6 +163,7 @@ extension ByteWriter {
         for row in rows {
             long(row.hash)
             version(row.version)
+            word(row.tag)
         }
     }
 
