@@ -50,6 +50,7 @@ final class Simulator {
         var hadDisk = false
         /// The blocks that were this host's when it last wrote to disk, without those that rest.
         var held: Set<BlockID> = []
+        var borrowed: [IPAddress] = []
         /// The delegate's files: survive everything but `dead`.
         var reserved: Set<IPAddress> = []
         var additions: [Int: Addition] = [:]
@@ -297,7 +298,7 @@ final class Simulator {
 
     func loseDisk(_ number: Int) {
         // What was lent to it nobody here knows of any more.
-        for address in hosts[number].allocator?.borrowed ?? [] where hosts[number].reserved.remove(address) != nil {
+        for address in hosts[number].borrowed where hosts[number].reserved.remove(address) != nil {
             if users[address] == number { users[address] = nil }
         }
         crash(number)
@@ -330,6 +331,7 @@ final class Simulator {
             persists += 1
             host.disk = bytes
             host.held = host.allocator?.unrestedBlocks ?? []
+            host.borrowed = host.allocator?.borrowed ?? []
             checkHeld(number)
         case .send(let id, let bytes):
             guard let other = hosts.first(where: { $0.id == id }) else { return }

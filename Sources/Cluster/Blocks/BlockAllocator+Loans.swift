@@ -11,6 +11,10 @@ extension BlockAllocator {
             return refuse(token, isInside ? .notUsable : .unknownSubnet)
         }
         guard layouts[block.subnet].isUsable(address) else { return refuse(token, .notUsable) }
+        // One loan, one user: else the first to return it would end it for the second.
+        guard loans[address] == nil, !borrows.contains(where: { $0.loan.address == address }) else {
+            return refuse(token, .inUse)
+        }
         nextLoan &+= 1
         let loan = Loan(address: address, number: nextLoan)
         borrows.append(PendingBorrow(token: token, loan: loan, deadline: now + settings.patience))
@@ -52,7 +56,6 @@ extension BlockAllocator {
         let address = item.loan.address
         guard let block = block(of: address) else { return .refused(.notUsable) }
         if isDraining { return .refused(.draining) }
-        // Also what is held is asked for again: the owner may have ended the loan while we were away.
         guard split != nil else { return .waits(nil) }
         guard let entry = ring[block] else { return .refused(.unowned) }
         if mine.contains(block) {
