@@ -150,6 +150,19 @@ struct Schedule {
         simulator.operate(number) { .takeover(ids, token: $0) }
     }
 
+    /// A majority of the voters may be gone before anything was decided: then the operator names others.
+    private mutating func renewVoters() {
+        guard !dead.isEmpty, simulator.hosts.allSatisfy({ $0.allocator?.isDecided != true }) else { return }
+        for host in simulator.hosts where !host.isDead {
+            guard case .voters(let names) = host.bootstrap else { continue }
+            let gone = dead.map { simulator.hosts[$0].name }
+            host.bootstrap = .voters(names.filter { !gone.contains($0) })
+            simulator.crash(host.number)
+            simulator.start(host.number)
+        }
+        simulator.run(seconds(20))
+    }
+
     /// Everything is put right; then nothing must be left over.
     private mutating func settle() {
         guard simulator.breaches.isEmpty else { return }
@@ -175,6 +188,7 @@ struct Schedule {
                 if isStuck { simulator.operate(host.number) { .takeover([host.id], token: $0) } }
             }
         }
+        renewVoters()
         var reason: String?
         let isQuiet = simulator.run(until: seconds(60)) {
             reason = simulator.disagreement()

@@ -172,7 +172,20 @@ extension Simulator {
                 return "host \(host.number) holds \(address) without use"
             }
         }
-        return tables.count > 1 ? "tables differ" : nil
+        return tables.count > 1 ? "tables differ" : danglingLoan()
+    }
+
+    /// A loan that its borrower does not know of.
+    private func danglingLoan() -> String? {
+        for host in hosts {
+            for item in host.allocator?.lent.values ?? [:].values {
+                guard let borrower = hosts.first(where: { $0.id == item.borrower.host })?.allocator,
+                    item.borrower.life == borrower.life, borrower.loans[item.loan.address] == nil
+                else { continue }
+                return "\(item.loan.address) is lent to \(borrower.name), which does not have it"
+            }
+        }
+        return nil
     }
 
     /// Each block is its owner's, once, and each lent address is held where it was lent to.
@@ -190,16 +203,6 @@ extension Simulator {
                 }
                 if owner.isRunning, owners[row.block] != [owner.number] {
                     breach("block \(row.block) is host \(owner.number)'s by the table and not by itself")
-                }
-            }
-            for item in allocator.lent.values {
-                guard let borrower = hosts.first(where: { $0.id == item.borrower.host }), borrower.isRunning else {
-                    continue
-                }
-                if item.borrower.life == borrower.allocator?.life,
-                    borrower.allocator?.loans[item.loan.address] == nil
-                {
-                    breach("\(item.loan.address) is lent to host \(borrower.number), which does not have it")
                 }
             }
         }

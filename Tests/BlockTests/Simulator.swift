@@ -303,6 +303,7 @@ final class Simulator {
         }
         crash(number)
         note("lose disk \(number)")
+        hosts[number].additions = [:]
         hosts[number].disk = nil
         hosts[number].held = []
     }

@@ -94,6 +94,7 @@ extension BlockAllocator {
 
     mutating func hearKeep(_ loan: Loan, _ keeping: BlockMessage.Keeping, from peer: HostID) {
         if loans[loan.address] == loan {
+            guard keeping == .inUse || keeping == .lent else { return }
             if voidLoans.insert(loan.number).inserted { notice(.loanVoid(loan.address, owner: peer)) }
             return
         }
@@ -197,6 +198,15 @@ extension BlockAllocator {
                     lent: Array(given.dropFirst(start).prefix(limit)),
                     held: Array(held.dropFirst(start).prefix(limit))), to: peer)
         }
+    }
+
+    /// One host that something is lent to or from, now and then: what was returned may not have reached it.
+    mutating func compareSomeLoans() {
+        var others = Set(lent.values.map(\.borrower.host))
+        for address in loans.keys { if let owner = owner(of: address) { others.insert(owner) } }
+        let present = others.filter { isPartner($0) }.sorted()
+        guard !present.isEmpty else { return }
+        tellLoans(to: present[Int(random.part(of: UInt64(present.count)))])
     }
 
     mutating func compareLoans(lent: [Loan], held: [Loan], with peer: HostID) {

@@ -49,6 +49,7 @@ extension BlockAllocator {
         if shouldPersist { mustPersist = true }
         let peers = alive
         guard !peers.isEmpty else { return }
+        compareSomeLoans()
         greet(peers[Int(random.part(of: UInt64(peers.count)))], wantsReply: true)
     }
 
