@@ -126,6 +126,14 @@ extension Simulator {
 
     // MARK: The operator
 
+    /// The operator ends what runs on a host that lost its memory, and says so.
+    func vouch(_ number: Int) {
+        for host in hosts where host.hasLostMemory {
+            for address in host.reserved.sorted() { remove(host.number, address) }
+        }
+        operate(number) { .takeover([hosts[number].id], token: $0) }
+    }
+
     /// Gives a command with a token and says which.
     @discardableResult
     func operate(_ number: Int, _ command: (UInt64) -> BlockAllocator.Command) -> UInt64 {
@@ -207,7 +215,8 @@ extension Simulator {
             }
         }
         for (address, number) in users {
-            guard hosts[number].isRunning, !hosts[number].hasLeft, let allocator = hosts[number].allocator,
+            guard hosts[number].isRunning, !hosts[number].hasLeft, !hosts[number].hasLostMemory,
+                let allocator = hosts[number].allocator,
                 let block = allocator.block(of: address), let entry = allocator.ring[block]
             else { continue }
             if entry.owner.host != hosts[number].id, allocator.loans[address] == nil {

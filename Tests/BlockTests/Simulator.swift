@@ -48,6 +48,8 @@ final class Simulator {
         /// What was persisted last; nil: never, or lost.
         var disk: [UInt8]?
         var hadDisk = false
+        /// Its containers may be in blocks that nobody knows of any more, when the donor is gone too.
+        var hasLostMemory = false
         /// The blocks that were this host's when it last wrote to disk, without those that rest.
         var held: Set<BlockID> = []
         var borrowed: [IPAddress] = []
@@ -304,6 +306,7 @@ final class Simulator {
         crash(number)
         note("lose disk \(number)")
         hosts[number].additions = [:]
+        hosts[number].hasLostMemory = true
         hosts[number].disk = nil
         hosts[number].held = []
     }
