@@ -141,6 +141,7 @@ let package = Package(
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
         tests("GossipTests", ["Gossip", "NetworkTypes"]),
         tests("TableTests", ["Cluster", "NetworkTypes"]),
+        tests("BlockTests", ["Cluster", "NetworkTypes"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",
