@@ -53,6 +53,7 @@ let package = Package(
         .executable(name: "gwbridge-nat", targets: ["gwbridge-nat"]),
         .executable(name: "tuning", targets: ["tuning"]),
         .executable(name: "bandwidth", targets: ["bandwidth"]),
+        .executable(name: "overlay-vxlan", targets: ["overlay-vxlan"]),
         .executable(name: "swiftletd", targets: ["swiftletd"]),
         .executable(name: "swiftlet", targets: ["swiftlet"]),
     ],
@@ -77,6 +78,8 @@ let package = Package(
         room("CNI", ["JSON", "NetworkTypes", "System"]),
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
+        room("Overlay", ["CLinux", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room("Control", ["CLinux", "JSON", "System"]),
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
@@ -92,6 +95,7 @@ let package = Package(
         plugin("GwbridgeNAT"),
         plugin("Tuning"),
         plugin("Bandwidth"),
+        plugin("OverlayVXLAN", ["Control", "Overlay"]),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
@@ -102,6 +106,7 @@ let package = Package(
         command("gwbridge-nat", "GwbridgeNAT"),
         command("tuning", "Tuning"),
         command("bandwidth", "Bandwidth"),
+        command("overlay-vxlan", "OverlayVXLAN"),
 
         // The daemon and its command line.
         .target(
@@ -139,6 +144,9 @@ let package = Package(
         tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
+        tests(
+            "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
+        tests("ControlTests", ["Control", "JSON", "System", "TestSupport"]),
         tests("GossipTests", ["Gossip", "NetworkTypes"]),
         tests("TableTests", ["Cluster", "NetworkTypes"]),
         tests("BlockTests", ["Cluster", "NetworkTypes"]),
@@ -147,8 +155,9 @@ let package = Package(
             "PluginTests",
             [
                 "BandwidthPlugin", "BridgePlugin", "FirewallPlugin", "GwbridgeNATPlugin", "HostLocalPlugin",
-                "LoopbackPlugin", "NullPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit", "CNI", "DBus", "IPAM",
-                "JSON", "Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport",
+                "LoopbackPlugin", "NullPlugin", "OverlayVXLANPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit",
+                "CNI", "Control", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
+                "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests(
@@ -158,7 +167,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ]),
         tests("ClusterTests", ["JSON", "System", "TestSupport"]),
-        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
