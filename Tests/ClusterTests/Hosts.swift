@@ -188,7 +188,8 @@ final class OverlayHost {
 
     /// Runs a tool in the overlay namespace of `demonet`.
     func overlay(_ arguments: String...) throws -> String {
-        try lab.tool("nsenter", ["--net=\(Self.namespace)"] + arguments)
+        let tool = Lab.find(arguments[0]) ?? arguments[0]
+        return try lab.tool("nsenter", ["--net=\(Self.namespace)", tool] + arguments.dropFirst())
     }
 
     /// The entries towards other hosts: address to MAC and VTEP.

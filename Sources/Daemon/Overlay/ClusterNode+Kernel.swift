@@ -98,10 +98,15 @@ extension ClusterNode {
 
     // MARK: Plans
 
-    /// Whether the tables are known well enough after a start to remove from the kernel what is not in them.
+    /// Whether the tables are known well enough after a start to remove from the kernel what is not in them: the live hosts
+    /// were heard, or had the time for it. While nobody is there, what is in the kernel is the best that is known.
     private var isSettled: Bool {
-        guard clock() - started >= settings.settling else { return false }
-        return settings.join.isEmpty || peers.values.contains { $0.status == .alive }
+        let age = clock() - started
+        let live = peers.values.filter { $0.status == .alive }
+        guard settings.join.isEmpty || !live.isEmpty else { return false }
+        if age >= settings.settling { return true }
+        let heard = Set(replica.owners.filter { $0.version > .zero }.map(\.owner))
+        return age >= settings.settling / 3 && !live.isEmpty && live.allSatisfy { heard.contains($0.id) }
     }
 
     /// The MTU of a network's containers: what every member's underlay can carry.
@@ -158,6 +163,15 @@ extension ClusterNode {
             }
             node.removeLeftovers()
             node.repeatReconciling()
+        }
+    }
+
+    /// Looks once more when the other hosts were heard after a start: only then is anything removed.
+    func reconcileWhenSettled() {
+        for wait in [settings.settling / 3, settings.settling] {
+            _ = schedule(started + wait + 500_000_000) { node in
+                for network in node.networks.values where network.isOn { node.reconcileSoon(network) }
+            }
         }
     }
 

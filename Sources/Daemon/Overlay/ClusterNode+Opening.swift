@@ -32,6 +32,7 @@ extension ClusterNode {
             self.loop.execute { self.assumeIsolated { $0.noticed(name) } }
         }
         repeatReconciling()
+        reconcileWhenSettled()
     }
 
     /// Takes the networks and endpoints of the journal.
