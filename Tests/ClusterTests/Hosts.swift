@@ -8,12 +8,16 @@ final class Hosts {
     private(set) var hosts: [OverlayHost] = []
 
     /// Makes the hosts and starts their daemons; all but the first join the first.
-    init(_ count: Int = 3, mtu: Int = 1500, configuration: Value = [:], _ extra: String...) throws {
+    init(_ count: Int = 3, mtu: Int = 1500, configuration: Value = [:], keys: [String] = []) throws {
         underlay = try Underlay(hosts: count, containers: 0, mtu: mtu)
         hosts = underlay.hosts.enumerated().map { OverlayHost($0.offset, underlay.address($0.offset), $0.element) }
         for host in hosts {
             try host.lab.write("/run/swiftletd.json", configuration.text())
-            host.arguments = host.index == 0 ? extra : extra + ["--join", underlay.address(0)]
+            if host.index > 0 { host.arguments = ["--join", underlay.address(0)] }
+            if !keys.isEmpty {
+                try host.lab.write("/run/keys.json", Value.array(keys.map { .string($0) }).text())
+                host.arguments += ["--keyring", "/run/keys.json"]
+            }
             try host.startDaemon()
         }
         try eventually("all hosts know each other") {
