@@ -112,7 +112,7 @@ let package = Package(
         .target(
             name: "Daemon",
             dependencies: [
-                "CLinux", "Gossip", "JSON", "NetworkTypes", "System",
+                "CLinux", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -163,8 +163,9 @@ let package = Package(
         tests(
             "DaemonTests",
             [
-                "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
+                "Cluster", "Daemon", "Gossip", "JSON", "NetworkTypes", "Overlay", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         tests("ClusterTests", ["JSON", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
