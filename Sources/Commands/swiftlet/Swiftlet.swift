@@ -5,11 +5,11 @@ import System
 /// The command line of the daemon. Exit status 0: done; 1: refused, or something is not well; 2: no daemon; 64: misuse.
 struct Swiftlet: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "swiftlet", abstract: "Looks at and steers swiftletd, the daemon of this host.",
+        commandName: "swiftlet", abstract: "Networks and endpoints of this host's cluster, and its daemon swiftletd.",
         version: suiteVersion,
         subcommands: [
             Members.self, Status.self, Join.self, Leave.self, ForceLeave.self, Events.self, Event.self, Query.self,
-            Tags.self, Keys.self, RoundTrip.self,
+            Tags.self, Keys.self, RoundTrip.self, CNICommands.self,
         ])
 }
 
