@@ -1,5 +1,7 @@
 import ArgumentParser
+import CNI
 import JSON
+import Networks
 import System
 
 /// The command line of the daemon. Exit status 0: done; 1: refused, or something is not well; 2: no daemon; 64: misuse.
@@ -9,7 +11,8 @@ struct Swiftlet: ParsableCommand {
         version: suiteVersion,
         subcommands: [
             Members.self, Status.self, Join.self, Leave.self, ForceLeave.self, Events.self, Event.self, Query.self,
-            Tags.self, Keys.self, RoundTrip.self, CNICommands.self,
+            Tags.self, Keys.self, RoundTrip.self, NetworkCommands.self,
+            EndpointCommands.self, CNICommands.self,
         ])
 }
 
@@ -29,6 +32,15 @@ struct Common: ParsableArguments {
         } catch let failure as ControlClient.Failure {
             complain("\(failure)")
             if case .unreachable = failure { throw ExitCode(2) }
+            throw ExitCode(1)
+        } catch let failure as Refusal {
+            complain(failure.description)
+            throw ExitCode(1)
+        } catch let failure as DefinitionFault {
+            complain(failure.description)
+            throw ExitCode(1)
+        } catch let failure as CNIError {
+            complain(failure.description)
             throw ExitCode(1)
         }
     }

@@ -1,0 +1,87 @@
+public import JSON
+internal import NetworkTypes
+
+extension NetworkDefinition {
+    /// The definition as the daemon's control socket takes it, and as `overlay-vxlan` has it in its configuration:
+    /// `subnets` (each `subnet`, `gateway`, `ipRange`, `auxAddresses`), `internal`, `mtu`, `vni`, `port`, `multicast`,
+    /// `hostAccess`, `options`. What is as it is without saying is not said.
+    ///
+    /// - Throws: for options that mean nothing to the driver.
+    public func document() throws(DefinitionFault) -> Object {
+        let understood = try DriverOptions(self)
+        var document = Object([("subnets", .array(subnets.map(\.document)))])
+        if isInternal { document["internal"] = true }
+        document["mtu"] = understood.mtu.map { .integer($0) }
+        document["vni"] = understood.vni.map { .integer($0) }
+        document["port"] = understood.port.map { .integer($0) }
+        document["multicast"] = understood.multicast.map { .bool($0) }
+        document["hostAccess"] = understood.hostAccess.map { .bool($0) }
+        if !options.isEmpty {
+            document["options"] = .object(
+                Object(options.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
+        }
+        return document
+    }
+
+    /// Reads an overlay's definition; what is not said by `options` is taken over into them.
+    ///
+    /// - Throws: ``JSON/DecodingError`` with the place.
+    public init(name: String, overlay root: Reader) throws(JSON.DecodingError) {
+        self.init(name: name, driver: .overlay)
+        for element in try root.member("subnets").elements() { subnets.append(try Subnet(element)) }
+        let single = try root.member("subnet")
+        if subnets.isEmpty, single.isPresent { subnets = [try Subnet(root)] }
+        isInternal = try root.member("internal").bool() ?? false
+        for member in try root.member("options").object()?.members ?? [] {
+            let place = Reader(member.value, path: "options.\(member.key)")
+            options[member.key] = try place.string() ?? ""
+        }
+        let docker = ["mtu": "com.docker.network.driver.mtu", "vni": "com.docker.network.driver.overlay.vxlanid_list"]
+        for key in ["mtu", "vni", "port"] where options[key] == nil && options[docker[key] ?? ""] == nil {
+            if let number = try root.member(key).integer(), number != 0 { options[key] = String(number) }
+        }
+        for key in ["multicast", "hostAccess"] where options[key] == nil {
+            if let flag = try root.member(key).bool() { options[key] = flag ? "true" : "false" }
+        }
+    }
+}
+
+extension NetworkDefinition.Subnet {
+    var document: Value {
+        var document = Object([("subnet", .string(prefix.description))])
+        document["gateway"] = gateway.map { .string($0.description) }
+        document["ipRange"] = range.map { .string($0.description) }
+        if !auxiliary.isEmpty {
+            document["auxAddresses"] = .object(
+                Object(auxiliary.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value.description)) }))
+        }
+        return .object(document)
+    }
+
+    init(_ root: Reader) throws(JSON.DecodingError) {
+        let place = try root.member("subnet")
+        guard let text = try place.string(), let prefix = IPPrefix(text) else {
+            throw place.error("expected a subnet like 192.168.0.0/24")
+        }
+        self.init(prefix)
+        let gatewayPlace = try root.member("gateway")
+        if let text = try gatewayPlace.string() {
+            guard let address = IPAddress(text) else { throw gatewayPlace.error("\"\(text)\" is no address") }
+            gateway = address
+        }
+        let rangePlace = try root.member("ipRange")
+        if let text = try rangePlace.string() {
+            guard let prefix = IPPrefix(text) else {
+                throw rangePlace.error("\"\(text)\" is no range like 10.0.0.0/26")
+            }
+            range = prefix
+        }
+        for member in try root.member("auxAddresses").object()?.members ?? [] {
+            let place = Reader(member.value, path: "\(root.path).auxAddresses.\(member.key)")
+            guard let text = try place.string(), let address = IPAddress(text) else {
+                throw place.error("expected an address")
+            }
+            auxiliary[member.key] = address
+        }
+    }
+}
