@@ -83,6 +83,7 @@ let package = Package(
         room("Gossip", ["NetworkTypes"]),
         // The runtime's side of CNI, for the command line and the daemon.
         room("CNIRuntime", ["CNI", "Gossip", "JSON", "System"]),
+        room("ClusterGraph"),
         room("Networks", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "System"]),
 
         plugin("Bridge"),
@@ -126,7 +127,7 @@ let package = Package(
         .executableTarget(
             name: "swiftlet",
             dependencies: [
-                "CNI", "CNIRuntime", "JSON", "Networks", "NetworkTypes", "System",
+                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Networks", "NetworkTypes", "System",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands/swiftlet", swiftSettings: strict),
@@ -143,6 +144,7 @@ let package = Package(
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
         tests("GossipTests", ["Gossip", "NetworkTypes"]),
+        tests("ClusterGraphTests", ["ClusterGraph"]),
         tests("NetworksTests", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "Networks", "System", "TestSupport"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(

@@ -42,6 +42,7 @@ may_import() {
     Sources/Plugins/Firewall/*) say "$plugin_rooms DBus Netfilter" ;;
     Sources/Plugins/*) say "$plugin_rooms DBus Netfilter" ;;
     Sources/Gossip/* | Sources/Cluster/*) say 'NetworkTypes' ;;
+    Sources/ClusterGraph/*) say '' ;;
     Sources/CNIRuntime/*) say 'CNI Gossip JSON System' ;;
     Sources/Networks/*) say 'CNI CNIRuntime JSON NetworkTypes System' ;;
     Sources/Daemon/* | Sources/Commands/swiftletd/* | Sources/Commands/swiftlet/*) say '*' ;;

@@ -175,4 +175,45 @@ struct NetworkCommandTests {
             ])
         #expect(daemon.asked.count == 4)
     }
+
+    @Test("graph draws what the daemon knows", arguments: ["svg", "dot"])
+    func graph(_ format: String) throws {
+        let lab = try Lab(containers: 0)
+        let daemon = try daemon(
+            lab,
+            [
+                "GET /v1/members": (
+                    200,
+                    [
+                        "members": [
+                            ["name": "h1", "address": "192.0.2.11", "status": "alive"],
+                            ["name": "h2", "address": "192.0.2.12", "status": "failed"],
+                        ]
+                    ]
+                ),
+                "GET /v1/networks": (200, ["networks": [Self.demonet.with(("VNI", 4711))]]),
+                "GET /v1/endpoints": (
+                    200,
+                    [
+                        "endpoints": [
+                            [
+                                "network": "demonet", "addresses": ["192.168.0.100/24"], "containerID": "box",
+                                "names": ["C0"], "host": "h1", "status": "live",
+                            ],
+                            [
+                                "network": "demonet", "addresses": ["192.168.0.7/24"],
+                                "containerID": "0123456789012345678901234567890", "host": "h2", "status": "suspended",
+                            ],
+                        ]
+                    ]
+                ),
+            ])
+        let drawn = try lab.swiftlet("graph", "--format", format, "--socket", Self.socket)
+        #expect(drawn.status == 0, "\(drawn.errorText)")
+        for words in ["h1", "h2", "C0", "demonet", "VNI 4711", "192.168.0.100/24", "192.168.0.7/24", "0123456789"] {
+            #expect(drawn.text.contains(words), "\(words)")
+        }
+        #expect(drawn.text.hasPrefix(format == "svg" ? "<svg " : "graph cluster {"))
+        #expect(daemon.asked.count == 3)
+    }
 }
