@@ -157,10 +157,14 @@ lab_make_router() {
 
 # lab_hold NAME COMMAND…: starts what makes namespaces in the background, and remembers their first process.
 lab_hold() {
-    local name=$1 inner
+    local name=$1 outer inner
     shift
     setsid "$@" </dev/null >/dev/null 2>&1 &
-    inner=$(lab_inner $!) || die "the namespaces of $name could not be made: needs root and unshare(1)"
+    outer=$!
+    if ! inner=$(lab_inner "$outer"); then
+        kill -KILL "$outer" 2>/dev/null || true
+        die "the namespaces of $name could not be made: needs root and unshare(1)"
+    fi
     lab_remember "$name" "$inner"
 }
 
