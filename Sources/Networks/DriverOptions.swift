@@ -10,8 +10,6 @@ struct DriverOptions {
     var port: Int64?
     /// `multicast`: broadcasts and multicasts reach every host (overlay).
     var multicast: Bool?
-    /// `hostAccess`: the hosts can reach the containers (overlay).
-    var hostAccess: Bool?
     /// `gateway.bridge`: the bridge of the way out (overlay).
     var gatewayBridge: String?
     /// `gateway.interface`: its interface's name in the container (overlay).
@@ -43,7 +41,6 @@ struct DriverOptions {
         case "com.docker.network.driver.overlay.vxlanid_list", "vni": vni = try Self.number(name, text, 1...0xFF_FFFF)
         case "port": port = try Self.number(name, text, 1...65535)
         case "multicast": multicast = try Self.flag(name, text)
-        case "hostAccess": hostAccess = try Self.flag(name, text)
         case "gateway.bridge": gatewayBridge = try Self.interface(name, text)
         case "gateway.interface": gatewayInterface = try Self.interface(name, text)
         case "encrypted":

@@ -24,6 +24,7 @@ extension NetworkDefinition {
         let understood = try DriverOptions(self)
         var overlay = Object([("type", "overlay-vxlan")])
         for member in try document().members { overlay[member.key] = member.value }
+        overlay["exclude"] = names
         overlay["ipam"] = ["type": "host-local"]
         overlay["capabilities"] = ["ips": true, "mac": true, "ipRanges": true, "aliases": true]
         if isInternal { return [.object(overlay)] }

@@ -3,8 +3,8 @@ internal import NetworkTypes
 
 extension NetworkDefinition {
     /// The definition as the daemon's control socket takes it, and as `overlay-vxlan` has it in its configuration:
-    /// `subnets` (each `subnet`, `gateway`, `ipRange`, `auxAddresses`), `internal`, `mtu`, `vni`, `port`, `multicast`,
-    /// `hostAccess`, `options`. What is as it is without saying is not said.
+    /// `subnets` (each `subnet`, `gateway`, `ipRange`, `exclude`), `internal`, `mtu`, `vni`, `port`, `multicast`,
+    /// `options`. What is as it is without saying is not said.
     ///
     /// - Throws: for options that mean nothing to the driver.
     public func document() throws(DefinitionFault) -> Object {
@@ -15,7 +15,6 @@ extension NetworkDefinition {
         document["vni"] = understood.vni.map { .integer($0) }
         document["port"] = understood.port.map { .integer($0) }
         document["multicast"] = understood.multicast.map { .bool($0) }
-        document["hostAccess"] = understood.hostAccess.map { .bool($0) }
         if !options.isEmpty {
             document["options"] = .object(
                 Object(options.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
@@ -40,9 +39,31 @@ extension NetworkDefinition {
         for key in ["mtu", "vni", "port"] where options[key] == nil && options[docker[key] ?? ""] == nil {
             if let number = try root.member(key).integer(), number != 0 { options[key] = String(number) }
         }
-        for key in ["multicast", "hostAccess"] where options[key] == nil {
-            if let flag = try root.member(key).bool() { options[key] = flag ? "true" : "false" }
+        if options["multicast"] == nil, let flag = try root.member("multicast").bool() {
+            options["multicast"] = flag ? "true" : "false"
         }
+        try readNames(root.member("exclude"))
+    }
+
+    /// `exclude` of the whole network: the auxiliary addresses by name.
+    private mutating func readNames(_ root: Reader) throws(JSON.DecodingError) {
+        guard case .object(let object)? = root.value else { return }
+        for member in object.members {
+            let place = Reader(member.value, path: "exclude.\(member.key)")
+            guard let text = try place.string(), let address = IPAddress(text),
+                let index = subnets.firstIndex(where: { $0.prefix.contains(address) })
+            else { throw place.error("expected an address in one of the subnets") }
+            for (name, _) in subnets[index].auxiliary.filter({ $0.value == address }) {
+                subnets[index].auxiliary[name] = nil
+            }
+            subnets[index].auxiliary[member.key] = address
+        }
+    }
+
+    /// The auxiliary addresses of all subnets by name, for `overlay-vxlan`'s `exclude`; nil when there is none.
+    var names: Value? {
+        let all = subnets.flatMap { $0.auxiliary.map { ($0.key, Value.string($0.value.description)) } }
+        return all.isEmpty ? nil : .object(Object(all.sorted { $0.0 < $1.0 }))
     }
 }
 
@@ -52,8 +73,7 @@ extension NetworkDefinition.Subnet {
         document["gateway"] = gateway.map { .string($0.description) }
         document["ipRange"] = range.map { .string($0.description) }
         if !auxiliary.isEmpty {
-            document["auxAddresses"] = .object(
-                Object(auxiliary.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value.description)) }))
+            document["exclude"] = .array(auxiliary.values.sorted().map { .string($0.description) })
         }
         return .object(document)
     }
@@ -76,12 +96,13 @@ extension NetworkDefinition.Subnet {
             }
             range = prefix
         }
-        for member in try root.member("auxAddresses").object()?.members ?? [] {
-            let place = Reader(member.value, path: "\(root.path).auxAddresses.\(member.key)")
+        // At the level of a subnet they have no names.
+        guard case .array? = try root.member("exclude").value else { return }
+        for (index, place) in try root.member("exclude").elements().enumerated() {
             guard let text = try place.string(), let address = IPAddress(text) else {
                 throw place.error("expected an address")
             }
-            auxiliary[member.key] = address
+            auxiliary["excluded\(index)"] = address
         }
     }
 }

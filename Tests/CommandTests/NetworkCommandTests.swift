@@ -42,13 +42,14 @@ struct NetworkCommandTests {
             definition["subnets"] == [
                 [
                     "subnet": "192.168.0.0/24", "gateway": "192.168.0.1", "ipRange": "192.168.0.64/26",
-                    "auxAddresses": ["router": "192.168.0.70"],
+                    "exclude": ["192.168.0.70"],
                 ]
             ])
         let list = try Value(parsing: Array(lab.read("/run/net.d/60-demonet.conflist").utf8))
         #expect(list["name"]?.string == "demonet" && list["plugins"]?[0]?["type"]?.string == "overlay-vxlan")
         // What the runtimes hand to the plugin is the definition that was announced.
         for member in definition.members { #expect(list["plugins"]?[0]?[member.key] == member.value) }
+        #expect(list["plugins"]?[0]?["exclude"] == ["router": "192.168.0.70"])
         #expect(list["plugins"]?[1]?["type"]?.string == "gwbridge-nat")
         #expect(try lab.tool("stat", "-c", "%a", "/run/net.d/60-demonet.conflist") == "644\n")
     }
@@ -135,23 +136,21 @@ struct NetworkCommandTests {
         let lab = try Lab(containers: 0)
         try lab.writeNetwork("60-demonet.conflist", ["name": "demonet", "plugins": [["type": "overlay-vxlan"]]])
         try lab.writeNetwork("70-none.conflist", ["name": "none", "plugins": [["type": "null"]]])
+        let endpointList: Value = [
+            "endpoints": [
+                [
+                    "network": "demonet", "addresses": ["192.168.0.100/24"], "mac": "02:42:c0:a8:00:64",
+                    "containerID": "box", "ifname": "eth0", "names": ["C0"], "aliases": ["db"], "host": "h1",
+                    "status": "live",
+                ]
+            ]
+        ]
         let daemon = try daemon(
             lab,
             [
                 "GET /v1/networks": (200, ["networks": [Self.demonet]]),
                 "GET /v1/networks/demonet": (200, Self.demonet),
-                "GET /v1/endpoints?network=demonet": (
-                    200,
-                    [
-                        "endpoints": [
-                            [
-                                "network": "demonet", "addresses": ["192.168.0.100/24"], "mac": "02:42:c0:a8:00:64",
-                                "containerID": "box", "ifname": "eth0", "names": ["C0"], "aliases": ["db"],
-                                "host": "h1", "status": "live",
-                            ]
-                        ]
-                    ]
-                ),
+                "GET /v1/endpoints": (200, endpointList), "GET /v1/endpoints?network=demonet": (200, endpointList),
             ])
         let listed = try network(lab, "ls").text.split(separator: "\n").map {
             $0.split(separator: " ").map(String.init)
@@ -173,7 +172,7 @@ struct NetworkCommandTests {
             endpoints.text.split(separator: "\n").last?.split(separator: " ").map(String.init) == [
                 "demonet", "192.168.0.100/24", "02:42:c0:a8:00:64", "box", "eth0", "C0,db", "h1", "live",
             ])
-        #expect(daemon.asked.count == 4)
+        #expect(daemon.asked.count == 5)
     }
 
     @Test("graph draws what the daemon knows", arguments: ["svg", "dot"])

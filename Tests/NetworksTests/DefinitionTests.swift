@@ -64,8 +64,13 @@ struct DefinitionTests {
             gateways: [address("192.168.0.254"), address("fd00:1::1")], ranges: [prefix("192.168.0.64/26")],
             auxiliary: [("router", address("192.168.0.9")), ("dns", address("fd00:1::9"))])
         try definition.validate()
-        let document = Reader(.object(try definition.document()))
-        #expect(try NetworkDefinition(name: "demonet", overlay: document) == definition)
+        let list = try definition.conflist()
+        #expect(try NetworkDefinition(name: "demonet", overlay: Reader(list["plugins"]?[0])) == definition)
+        // What is announced has the addresses that are set aside, and not what they are called.
+        let announced = try NetworkDefinition(name: "demonet", overlay: Reader(.object(try definition.document())))
+        #expect(
+            announced.subnets.map { $0.auxiliary.values.sorted() }
+                == definition.subnets.map { $0.auxiliary.values.sorted() })
         // Short forms of a hand-written list mean the same.
         let short = Reader(["subnet": "192.168.0.0/24", "gateway": "192.168.0.254", "mtu": 1400, "vni": 0])
         let read = try NetworkDefinition(name: "x", overlay: short)

@@ -10,6 +10,8 @@ struct NetworkCatalogue {
         let document: Value
         /// The file that defines it here.
         let file: String?
+        /// How many containers are on it, on all hosts.
+        let containers: Int
     }
 
     let entries: [Entry]
@@ -17,9 +19,13 @@ struct NetworkCatalogue {
     /// Without a daemon it is this host's files alone, and that is said.
     init(_ client: ControlClient, _ places: NetworkPlaces) throws {
         var known: [Value] = []
+        var endpoints: [Value] = []
         do throws(ControlClient.Failure) {
             let answer = try client.ask("GET", "/v1/networks")
             known = (try? Self.list(answer, "networks")) ?? []
+            if !known.isEmpty {
+                endpoints = (try? Self.list(try client.ask("GET", "/v1/endpoints"), "endpoints")) ?? []
+            }
         } catch {
             guard error.isUnreachable else { throw error }
             complain("\(error) Only this host's files are shown.")
@@ -29,10 +35,17 @@ struct NetworkCatalogue {
         var entries: [Entry] = []
         for document in known {
             let name = try Reader(document).cell("Name")
-            entries.append(Entry(document: document, file: usable.first { $0.list.name == name }?.path))
+            let attached = try endpoints.filter { try Reader($0).cell("network") == name }
+            entries.append(
+                Entry(
+                    document: document, file: usable.first { $0.list.name == name }?.path, containers: attached.count))
         }
         for file in usable where !entries.contains(where: { $0.file == file.path }) {
-            entries.append(Entry(document: Self.inspect(file, ResultCache(places.cacheDir)), file: file.path))
+            let cache = ResultCache(places.cacheDir)
+            entries.append(
+                Entry(
+                    document: Self.inspect(file, cache), file: file.path,
+                    containers: cache.attachments(of: file.list.name).count))
         }
         self.entries = entries
     }
@@ -79,7 +92,6 @@ struct NetworkCatalogue {
             for (docker, own) in [("Subnet", "subnet"), ("Gateway", "gateway"), ("IPRange", "ipRange")] {
                 config[docker] = (try? subnet.member(own).value) ?? nil
             }
-            config["AuxiliaryAddresses"] = (try? subnet.member("auxAddresses").value) ?? nil
             configs.append(.object(config))
         }
         var containers = Object()

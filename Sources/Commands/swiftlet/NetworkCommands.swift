@@ -29,7 +29,7 @@ struct NetworkCommands: ParsableCommand {
                         try network.cell("Name"), String(try network.cell("Id").prefix(12)),
                         try network.cell("Driver"), try network.cell("Scope"),
                         subnets.isEmpty ? "-" : subnets.joined(separator: ","),
-                        "\(try network.member("Containers").object()?.members.count ?? 0)", entry.file ?? "-")
+                        "\(entry.containers)", entry.file ?? "-")
                 }
                 print(table.text)
             }

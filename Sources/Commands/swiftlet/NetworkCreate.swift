@@ -14,7 +14,7 @@ extension NetworkCommands {
                 The list is written to 60-NAME.conflist, for podman, containerd, CRI-O, nerdctl or 'swiftlet cni'. An \
                 overlay is announced to all hosts first; those whose daemon has adopt: true write the same list.
 
-                Options for overlay: mtu, vni, port, multicast, hostAccess, gateway.bridge, gateway.interface; for \
+                Options for overlay: mtu, vni, port, multicast, gateway.bridge, gateway.interface; for \
                 bridge: mtu, bridge, icc, ipMasq; Docker's com.docker.network.* names of the same.
                 """)
         @OptionGroup var common: Common
