@@ -45,6 +45,44 @@ extension NetworkDefinition {
         try readNames(root.member("exclude"))
     }
 
+    /// Reads what the daemon shows of an overlay that any host has announced (`GET /v1/networks/NAME`).
+    ///
+    /// The options are those given when it was created, so what they mean need not be read from elsewhere.
+    /// - Throws: ``JSON/DecodingError`` with the place.
+    public init(inspected root: Reader) throws(JSON.DecodingError) {
+        self.init(name: try root.member("Name").string() ?? "", driver: .overlay)
+        isInternal = try root.member("Internal").bool() ?? false
+        for config in try root.member("IPAM").member("Config").elements() {
+            let place = try config.member("Subnet")
+            guard let text = try place.string(), let prefix = IPPrefix(text) else {
+                throw place.error("expected a subnet")
+            }
+            var subnet = Subnet(prefix, gateway: try config.member("Gateway").string().flatMap { IPAddress($0) })
+            if let range = try config.member("IPRange").string() { subnet.range = Self.range(range) }
+            for member in try config.member("AuxiliaryAddresses").object()?.members ?? [] {
+                let place = Reader(member.value, path: "AuxiliaryAddresses.\(member.key)")
+                guard let address = try place.string().flatMap({ IPAddress($0) }) else {
+                    throw place.error("expected an address")
+                }
+                subnet.auxiliary[member.key] = address
+            }
+            subnets.append(subnet)
+        }
+        for member in try root.member("Options").object()?.members ?? []
+        where !member.key.utf8.starts(with: "swiftlet.".utf8) {
+            options[member.key] = try Reader(member.value, path: "Options.\(member.key)").string() ?? ""
+        }
+    }
+
+    /// A range as a prefix, or as its first and last address.
+    private static func range(_ text: String) -> IPPrefix? {
+        if let prefix = IPPrefix(text) { return prefix }
+        let ends = text.utf8.split(separator: UInt8(ascii: "-")).compactMap { IPAddress(String(Substring($0))) }
+        guard ends.count == 2 else { return nil }
+        return (0...ends[0].family.bits).lazy.compactMap { IPPrefix(ends[0], length: $0) }
+            .first { $0.first == ends[0] && $0.last == ends[1] }
+    }
+
     /// `exclude` of the whole network: the auxiliary addresses by name.
     private mutating func readNames(_ root: Reader) throws(JSON.DecodingError) {
         guard case .object(let object)? = root.value else { return }

@@ -78,6 +78,30 @@ struct DefinitionTests {
         #expect(read.options == ["mtu": "1400"])
     }
 
+    @Test("what a daemon shows of a network is enough to write its list")
+    func adopted() throws {
+        let shown = Reader([
+            "Name": "demonet", "Driver": "overlay", "Internal": true, "MTU": 1450, "VNI": 77,
+            "IPAM": [
+                "Config": [
+                    [
+                        "Subnet": "192.168.0.0/24", "Gateway": "192.168.0.1", "IPRange": "192.168.0.64-192.168.0.127",
+                        "AuxiliaryAddresses": ["excluded0": "192.168.0.70"],
+                    ], ["Subnet": "fd00:1::/64"],
+                ]
+            ], "Options": ["mtu": "1400", "swiftlet.exclude": "192.168.0.70"],
+        ])
+        let definition = try NetworkDefinition(inspected: shown)
+        try definition.validate()
+        var expected = NetworkDefinition(name: "demonet", driver: .overlay, isInternal: true, options: ["mtu": "1400"])
+        expected.subnets = [
+            .init(
+                try prefix("192.168.0.0/24"), gateway: try address("192.168.0.1"), range: try prefix("192.168.0.64/26"),
+                auxiliary: ["excluded0": try address("192.168.0.70")]), .init(try prefix("fd00:1::/64")),
+        ]
+        #expect(definition == expected)
+    }
+
     @Test("a bridge's list is as podman makes one")
     func bridgeList() throws {
         var definition = NetworkDefinition(name: "web", driver: .bridge)

@@ -9,7 +9,7 @@ import System
 struct NetworkCommands: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "network", abstract: "List, inspect, create and remove networks.",
-        subcommands: [List.self, Inspect.self, Create.self, Remove.self], defaultSubcommand: List.self)
+        subcommands: [List.self, Inspect.self, Create.self, Adopt.self, Remove.self], defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -48,6 +48,30 @@ struct NetworkCommands: ParsableCommand {
                 var found: [Value] = []
                 for name in names { found.append(try NetworkCatalogue.network(name, client, places)) }
                 print(Value.array(found).text(.indented))
+            }
+        }
+    }
+
+    struct Adopt: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Write this host's file for networks that other hosts have announced.")
+        @OptionGroup var common: Common
+        @OptionGroup var places: NetworkPlaces
+        @Argument(help: "The networks' names (default: all).") var names: [String] = []
+
+        func run() throws {
+            try common.perform { client in
+                var wanted = names
+                if wanted.isEmpty {
+                    wanted = try NetworkCatalogue.list(client.ask("GET", "/v1/networks"), "networks").map {
+                        try Reader($0).cell("Name")
+                    }
+                }
+                for name in wanted {
+                    let network = try client.ask("GET", "/v1/networks/\(name)")
+                    let definition = try NetworkDefinition(inspected: Reader(network))
+                    if try NetworkFiles(places.directory).write(definition) { print(name) }
+                }
             }
         }
     }
