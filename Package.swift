@@ -53,6 +53,7 @@ let package = Package(
         .executable(name: "gwbridge-nat", targets: ["gwbridge-nat"]),
         .executable(name: "tuning", targets: ["tuning"]),
         .executable(name: "bandwidth", targets: ["bandwidth"]),
+        .executable(name: "overlay-vxlan", targets: ["overlay-vxlan"]),
         .executable(name: "swiftletd", targets: ["swiftletd"]),
         .executable(name: "swiftlet", targets: ["swiftlet"]),
     ],
@@ -77,6 +78,8 @@ let package = Package(
         room("CNI", ["JSON", "NetworkTypes", "System"]),
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
+        room("Overlay", ["CLinux", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room("Control", ["CLinux", "JSON", "System"]),
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
@@ -85,6 +88,7 @@ let package = Package(
         room("CNIRuntime", ["CNI", "Gossip", "JSON", "System"]),
         room("ClusterGraph"),
         room("Networks", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "System"]),
+        room("Cluster", ["NetworkTypes"]),
 
         plugin("Bridge"),
         plugin("HostLocal"),
@@ -95,6 +99,7 @@ let package = Package(
         plugin("GwbridgeNAT"),
         plugin("Tuning"),
         plugin("Bandwidth"),
+        plugin("OverlayVXLAN", ["Control", "Overlay"]),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
@@ -105,12 +110,13 @@ let package = Package(
         command("gwbridge-nat", "GwbridgeNAT"),
         command("tuning", "Tuning"),
         command("bandwidth", "Bandwidth"),
+        command("overlay-vxlan", "OverlayVXLAN"),
 
         // The daemon and its command line.
         .target(
             name: "Daemon",
             dependencies: [
-                "CLinux", "Gossip", "JSON", "NetworkTypes", "System",
+                "CLinux", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -143,9 +149,13 @@ let package = Package(
         tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
+        tests(
+            "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
         tests("GossipTests", ["Gossip", "NetworkTypes"]),
         tests("ClusterGraphTests", ["ClusterGraph"]),
         tests("NetworksTests", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "Networks", "System", "TestSupport"]),
+        tests("TableTests", ["Cluster", "NetworkTypes"]),
+        tests("BlockTests", ["Cluster", "NetworkTypes"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",
@@ -158,8 +168,9 @@ let package = Package(
         tests(
             "DaemonTests",
             [
-                "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
+                "Cluster", "Daemon", "Gossip", "JSON", "NetworkTypes", "Overlay", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         tests("ClusterTests", ["JSON", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
