@@ -84,6 +84,10 @@ let package = Package(
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
         room("Gossip", ["NetworkTypes"]),
+        // The runtime's side of CNI, for the command line and the daemon.
+        room("CNIRuntime", ["CNI", "Gossip", "JSON", "System"]),
+        room("ClusterGraph"),
+        room("Networks", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "System"]),
         room("Cluster", ["NetworkTypes"]),
 
         plugin("Bridge"),
@@ -129,7 +133,8 @@ let package = Package(
         .executableTarget(
             name: "swiftlet",
             dependencies: [
-                "JSON", "System", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Networks", "NetworkTypes", "System",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands/swiftlet", swiftSettings: strict),
 
@@ -148,6 +153,8 @@ let package = Package(
             "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
         tests("ControlTests", ["Control", "JSON", "System", "TestSupport"]),
         tests("GossipTests", ["Gossip", "NetworkTypes"]),
+        tests("ClusterGraphTests", ["ClusterGraph"]),
+        tests("NetworksTests", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "Networks", "System", "TestSupport"]),
         tests("TableTests", ["Cluster", "NetworkTypes"]),
         tests("BlockTests", ["Cluster", "NetworkTypes"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
