@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Builds every executable in the shape that starts fastest, into dist/bin.
 #
-#   scripts/build.sh [--shared | --static | --debug] [--product NAME]...
+#   scripts/build.sh [--static | --shared | --debug] [--product NAME]...
 #
 # (default)       release into dist/bin. Plugins have no shared library and fixed addresses; without the archives that
-#                 takes they are made as with --shared. The daemon and its command line are made as with --shared: they
-#                 resolve names, which glibc does by loading libraries.
+#                 takes they are made as with --shared. The daemon and its command line are always made as with --shared:
+#                 they resolve names, which glibc does by loading libraries.
+# --static        the same, but missing archives are an error
 # --shared        release into dist/bin: Swift's, C++'s and gcc's runtimes, jansson and libnftnl inside, libmnl and glibc
 #                 shared, position independent, packed relative relocations
-# --static        release into dist/static: all of them without shared libraries, or an error
 # --debug         debug into dist/debug: symbols kept, Swift's runtime inside
 # --product NAME  only this executable (may be repeated)
 #
@@ -120,7 +120,8 @@ compile() {
         options+=("${release[@]}" --static-swift-stdlib)
         options+=(-Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xlinker -z -Xlinker pack-relative-relocs)
         ;;
-    static) options+=("${release[@]}" -Xswiftc -static-executable) ;;
+    # The define is for Sources/CLinux/start.c: less to do before main.
+    static) options+=("${release[@]}" -Xswiftc -static-executable -Xcc -DSWIFTLET_STATIC_START) ;;
     esac
     # Not for other compilations: a directory of archives before all others is for this shape alone.
     local -x PKG_CONFIG_PATH=${PKG_CONFIG_PATH:-}
@@ -193,6 +194,7 @@ release() {
     done
     missing=$(missing_archives)
     if [ -n "$missing" ]; then
+        [ "$shape" != static ] || die "no ${missing% }: install libc6-dev, libstdc++-12-dev, libjansson-dev, libnftnl-dev"
         warn "no ${missing% }: linking the plugins with shared libraries, which makes them start half as fast"
         others+=("${plugins[@]}")
         plugins=()
@@ -202,19 +204,13 @@ release() {
 }
 
 main() {
-    local missing
     built=()
     parse "$@"
     have swift || die "no swift on PATH: install Swift 6.3 from swift.org"
     "$root/scripts/dependencies.sh" build
     case $shape in
-    release) release ;;
+    release | static) release ;;
     shared) build_into "$root/dist/bin" shared "${products[@]}" ;;
-    static)
-        missing=$(missing_archives)
-        [ -z "$missing" ] || die "--static needs ${missing% }: install libc6-dev, libstdc++-12-dev, libjansson-dev, libnftnl-dev"
-        build_into "$root/dist/static" static "${products[@]}"
-        ;;
     debug) build_into "$root/dist/debug" debug "${products[@]}" ;;
     esac
     printf '%-14s %9s  %s\n' executable 'size KiB' 'shared libraries'
