@@ -150,7 +150,9 @@ final class Agent {
     /// The lines of its log that tell of trouble. That a seed is not up yet, or a slow machine answers late, is none.
     func complaints() throws -> [Substring] {
         try cluster.lab.read(log).split(separator: "\n").filter { line in
-            let isRoutine = ["Join failed", "failed to join", "Suspect", "suspect", "Was able to connect"].contains {
+            let isRoutine = [
+                "Join failed", "failed to join", "error joining", "Suspect", "suspect", "Was able to connect",
+            ].contains {
                 line.contains($0)
             }
             return (line.contains("[ERR]") || line.contains("[WARN]") || line.contains("panic")) && !isRoutine

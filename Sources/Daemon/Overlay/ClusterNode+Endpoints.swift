@@ -50,6 +50,12 @@ extension ClusterNode {
             try Self.check(outcome)
             return .null
         }
+        if acknowledged < peers {
+            counts.additionsUnheard += 1
+            log.info(
+                "not all members have it yet",
+                metadata: ["endpoint": "\(local.id)", "acknowledged": "\(acknowledged)", "peers": "\(peers)"])
+        }
         return [
             "endpointID": .string(local.id), "acknowledged": .integer(Int64(acknowledged)),
             "peers": .integer(Int64(peers)),

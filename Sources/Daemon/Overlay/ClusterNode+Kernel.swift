@@ -28,6 +28,7 @@ extension ClusterNode {
     private func note(_ entry: AddressBook.Entry?, _ address: IPAddress, _ id: NetworkID) {
         guard let network = networks[id], network.isOn else { return }
         network.want(entry, for: address)
+        network.lastChange = clock()
         scheduleFlush()
     }
 
@@ -63,11 +64,15 @@ extension ClusterNode {
     private func scheduleFlush() {
         guard !hasFlushScheduled else { return }
         hasFlushScheduled = true
-        loop.execute { self.assumeIsolated { $0.flush() } }
+        loop.execute { self.assumeIsolated { node in if node.hasFlushScheduled { _ = node.flush() } } }
     }
 
-    private func flush() {
+    /// Gives the kernel what changed.
+    ///
+    /// - Returns: when it has it, or has refused it.
+    func flush() -> EventLoopFuture<Void> {
         hasFlushScheduled = false
+        var written: [EventLoopFuture<Void>] = []
         for network in networks.values where network.isOn {
             if network.membersChanged {
                 network.membersChanged = false
@@ -78,13 +83,16 @@ extension ClusterNode {
             counts.entriesChanged += UInt64(batch.new.neighbours.count + batch.old.neighbours.count)
             let identity = network.identity
             let bound = NIOLoopBound(network, eventLoop: loop)
-            kernel.run(on: loop) { try $0.change(identity, from: batch.old, to: batch.new) }.whenFailure { error in
+            let change = kernel.run(on: loop) { try $0.change(identity, from: batch.old, to: batch.new) }
+            written.append(change)
+            change.whenFailure { error in
                 self.assumeIsolated { node in
                     node.log.warning("entries not written: \(error)", metadata: ["network": "\(identity.name)"])
                     node.reconcileSoon(bound.value)
                 }
             }
         }
+        return EventLoopFuture.andAllComplete(written, on: loop)
     }
 
     private func membersChanged(_ network: NetworkState) {

@@ -43,6 +43,8 @@ actor ClusterNode {
     /// What is on the disk of each network's allocator.
     var savedBlocks: [NetworkID: [UInt8]] = [:]
 
+    /// What waits for the kernel while a message is worked on; nil when none is.
+    private var heldSends: [@Sendable (isolated ClusterNode) -> Void]?
     private var pendingWrites = 0
     private var lastWrite: EventLoopFuture<Void>?
     private var replicaWake: Scheduled<Void>?
@@ -82,7 +84,22 @@ actor ClusterNode {
 
     /// Gives an event to the tables and carries out what they want.
     func give(_ event: ReplicaEvent) {
+        // What a message brought is acknowledged when the kernel has it: the container it tells of can be reached then.
+        if case .message = event { heldSends = [] }
         for directive in replica.handle(event, now: clock(), random: &random) { carryOut(directive) }
+        guard let held = heldSends else { return }
+        heldSends = nil
+        guard !held.isEmpty else { return }
+        flush().whenComplete { _ in self.assumeIsolated { node in for send in held { send(node) } } }
+    }
+
+    /// Sends now, after the disk, or after the kernel when that is being waited for.
+    private func send(_ body: @escaping @Sendable (isolated ClusterNode) -> Void) {
+        if heldSends != nil, hasFlushScheduled {
+            heldSends?.append(body)
+        } else {
+            afterDisk { node, _ in body(node) }
+        }
     }
 
     /// What became of a change of our rows.
@@ -105,11 +122,11 @@ actor ClusterNode {
     private func carryOut(_ directive: ReplicaDirective) {
         switch directive {
         case .send(let host, let body):
-            afterDisk { node, _ in
+            send { node in
                 if let peer = node.peers[host] { node.transport?.sendDatagram(body, to: peer.endpoint) }
             }
         case .sendReliably(let host, let body):
-            afterDisk { node, _ in
+            send { node in
                 if let peer = node.peers[host] { node.transport?.sendStream(body, to: peer.endpoint) }
             }
         case .wake(let time): replicaWake = schedule(time, replacing: replicaWake) { $0.give(.timer) }
@@ -196,6 +213,7 @@ struct ClusterCounts: Sendable {
     var endpointsWithdrawn: UInt64 = 0
     var strayMessages: UInt64 = 0
     var additions: UInt64 = 0
+    var additionsUnheard: UInt64 = 0
     var removals: UInt64 = 0
 }
 

@@ -18,6 +18,8 @@ final class NetworkState {
     /// The entries that are wanted for other hosts' endpoints.
     var wanted: [IPAddress: AddressBook.Entry] = [:]
     var addressesByMAC: [MACAddress: Set<IPAddress>] = [:]
+    /// When an entry last changed.
+    var lastChange: UInt64 = 0
     /// What changed since the last batch, with what it was.
     var touched: [IPAddress: AddressBook.Entry?] = [:]
     var membersChanged = false
