@@ -206,7 +206,7 @@ extension Replica {
             session.queue.removeFirst()
             expected += rows
             size += bytes
-            let versions = slots.map { RowVersion(hash: $0.hash, version: $0.record.version) }
+            let versions = slots.map { RowVersion($0) }
             lists.append(Message.VersionList(range: item.range, rows: versions))
         }
         session.id = nextNumber()
