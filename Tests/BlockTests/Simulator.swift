@@ -48,8 +48,11 @@ final class Simulator {
         /// What was persisted last; nil: never, or lost.
         var disk: [UInt8]?
         var hadDisk = false
+        /// Its containers may be in blocks that nobody knows of any more, when the donor is gone too.
+        var hasLostMemory = false
         /// The blocks that were this host's when it last wrote to disk, without those that rest.
         var held: Set<BlockID> = []
+        var borrowed: [IPAddress] = []
         /// The delegate's files: survive everything but `dead`.
         var reserved: Set<IPAddress> = []
         var additions: [Int: Addition] = [:]
@@ -297,11 +300,13 @@ final class Simulator {
 
     func loseDisk(_ number: Int) {
         // What was lent to it nobody here knows of any more.
-        for address in hosts[number].allocator?.borrowed ?? [] where hosts[number].reserved.remove(address) != nil {
+        for address in hosts[number].borrowed where hosts[number].reserved.remove(address) != nil {
             if users[address] == number { users[address] = nil }
         }
         crash(number)
         note("lose disk \(number)")
+        hosts[number].additions = [:]
+        hosts[number].hasLostMemory = true
         hosts[number].disk = nil
         hosts[number].held = []
     }
@@ -330,6 +335,7 @@ final class Simulator {
             persists += 1
             host.disk = bytes
             host.held = host.allocator?.unrestedBlocks ?? []
+            host.borrowed = host.allocator?.borrowed ?? []
             checkHeld(number)
         case .send(let id, let bytes):
             guard let other = hosts.first(where: { $0.id == id }) else { return }

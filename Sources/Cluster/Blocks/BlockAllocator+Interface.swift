@@ -87,9 +87,11 @@ extension BlockAllocator {
         /// address, as far as known) or `refused`.
         case need(subnet: Int, token: UInt64)
         /// An ADD wants this very address, wherever it belongs. Ends with `granted` or `refused`. The grant is a loan if
-        /// another host owns the block; `owner(of:)` tells.
+        /// another host owns the block: then `borrowed` has it, and it is refused to all others until it is returned.
         case borrow(IPAddress, token: UInt64)
-        /// A borrowed address is free again. Unknown ones are ignored.
+        /// A borrowed address is free again: its container is gone, or the ADD that borrowed it failed. At the start the
+        /// shell returns all of `borrowed` that are neither in use nor wanted by an ADD under way. Unknown ones are
+        /// ignored.
         case returnLoan(IPAddress)
         /// All addresses reserved on disk for this network, as the delegate's files have them. Given at the start, after
         /// each DEL or a few of them, and after an ADD that found no free address.

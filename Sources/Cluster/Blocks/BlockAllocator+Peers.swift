@@ -38,7 +38,7 @@ extension BlockAllocator {
             .hello(
                 BlockMessage.Hello(
                     name: name, table: ring.digest(), voters: votersDigest, wantsReply: wantsReply,
-                    isDraining: isDraining)), to: peer)
+                    isDraining: isDraining, hasLostMemory: split == nil && !mayClaim)), to: peer)
         if isPartner(peer) { tellLoans(to: peer) }
     }
 
@@ -49,6 +49,7 @@ extension BlockAllocator {
         if shouldPersist { mustPersist = true }
         let peers = alive
         guard !peers.isEmpty else { return }
+        compareSomeLoans()
         greet(peers[Int(random.part(of: UInt64(peers.count)))], wantsReply: true)
     }
 
@@ -127,6 +128,7 @@ extension BlockAllocator {
         if peers[peer]?.member.name != hello.name { shouldPersist = true }
         peers[peer]?.member.name = hello.name
         peers[peer]?.isDraining = hello.isDraining
+        peers[peer]?.hasLostMemory = hello.hasLostMemory
         peers[peer]?.voters = hello.voters
         peers[peer]?.table = hello.table
         peers[peer]?.hasGreeted = true
