@@ -146,6 +146,7 @@ let package = Package(
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
+        tests("ControlTests", ["Control", "JSON", "System", "TestSupport"]),
         tests("GossipTests", ["Gossip", "NetworkTypes"]),
         tests("TableTests", ["Cluster", "NetworkTypes"]),
         tests("BlockTests", ["Cluster", "NetworkTypes"]),
@@ -154,8 +155,9 @@ let package = Package(
             "PluginTests",
             [
                 "BandwidthPlugin", "BridgePlugin", "FirewallPlugin", "GwbridgeNATPlugin", "HostLocalPlugin",
-                "LoopbackPlugin", "NullPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit", "CNI", "DBus", "IPAM",
-                "JSON", "Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport",
+                "LoopbackPlugin", "NullPlugin", "OverlayVXLANPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit",
+                "CNI", "Control", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
+                "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests(
@@ -166,7 +168,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         tests("ClusterTests", ["JSON", "System", "TestSupport"]),
-        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

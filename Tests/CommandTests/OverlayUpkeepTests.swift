@@ -89,9 +89,9 @@ struct OverlayUpkeepTests {
                 "nsenter --net=\(path) ip link set vxlan0 master br0"
             ),
             (
-                "nsenter --net=\(path) bridge fdb del 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.2",
+                "nsenter --net=\(path) /usr/sbin/bridge fdb del 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.2",
                 "does not send to 192.0.2.2",
-                "nsenter --net=\(path) bridge fdb append 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.2"
+                "nsenter --net=\(path) /usr/sbin/bridge fdb append 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.2"
             ),
             (
                 "nft delete element inet swiftlet vteps4-\(path.suffix(10)) { 192.0.2.2 }", "packet filter",

@@ -154,7 +154,8 @@ struct DaemonlessNetwork {
             // First, so that its VNI is free at once.
             for link in links where link.kind == "vxlan" { try container.stack.removeLink(index: link.index) }
         }
-        try overlay.remove(name)
+        // The namespace last: while it is there, the next DEL finds that something is to be done.
         try overlay.removeMembers(shortIdentifier: String(name.dropFirst(2)))
+        try overlay.remove(name)
     }
 }
