@@ -109,8 +109,12 @@ extension ClusterNode {
         }
         network.local = local
         network.underlay = nil
-        save(network)
-        if isOther || network.allocator == nil { startBlocks(network) }
+        if isOther {
+            redefined(network)
+        } else {
+            save(network)
+            if network.allocator == nil { startBlocks(network) }
+        }
         return network
     }
 
@@ -171,7 +175,7 @@ extension ClusterNode {
     private static let hearingLimit: UInt64 = 300_000_000
 
     /// Tells the others that this host is on the network, unless they know.
-    private func announce(_ network: NetworkState, _ underlay: Underlay) async throws {
+    func announce(_ network: NetworkState, _ underlay: Underlay) async throws {
         let member = MemberRow(
             vtep: underlay.address, mtu: Self.carried(by: underlay), port: network.local.row.port
         ).encoded

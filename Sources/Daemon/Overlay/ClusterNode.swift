@@ -45,6 +45,9 @@ actor ClusterNode {
 
     /// What waits for the kernel while a message is worked on; nil when none is.
     private var heldSends: [@Sendable (isolated ClusterNode) -> Void]?
+    /// The change of our rows that is being given to the tables, and those whose writing failed.
+    private var changeBeingMade: UInt64?
+    private var unsavedChanges: [UInt64: String] = [:]
     private var pendingWrites = 0
     private var lastWrite: EventLoopFuture<Void>?
     private var replicaWake: Scheduled<Void>?
@@ -98,7 +101,7 @@ actor ClusterNode {
         if heldSends != nil, hasFlushScheduled {
             heldSends?.append(body)
         } else {
-            afterDisk { node, _ in body(node) }
+            afterDisk(body)
         }
     }
 
@@ -115,6 +118,8 @@ actor ClusterNode {
         let token = token()
         return await withCheckedContinuation { continuation in
             changesWaiting[token] = { continuation.resume(returning: $0) }
+            changeBeingMade = token
+            defer { changeBeingMade = nil }
             give(.changes(changes, token: token))
         }
     }
@@ -135,7 +140,8 @@ actor ClusterNode {
         case .persistIncarnation(let incarnation):
             write([JournalChange(JournalKey(.start), start.moved(to: incarnation).journaled)])
         case .settled(let token, let acknowledged, let peers):
-            afterDisk { node, failure in
+            afterDisk { node in
+                let failure = node.unsavedChanges.removeValue(forKey: token)
                 let waiting = node.changesWaiting.removeValue(forKey: token)
                 waiting?(failure.map { .notSaved($0) } ?? .settled(acknowledged: acknowledged, peers: peers))
             }
@@ -156,21 +162,21 @@ actor ClusterNode {
         pendingWrites += 1
         let written = journal.commit(changes, on: loop)
         lastWrite = written
-        written.whenComplete { result in self.assumeIsolated { $0.written(result) } }
+        let token = changeBeingMade
+        written.whenComplete { result in self.assumeIsolated { $0.written(result, token) } }
     }
 
-    private func written(_ result: Result<Void, any Error>) {
+    private func written(_ result: Result<Void, any Error>, _ token: UInt64?) {
         pendingWrites -= 1
-        if case .failure(let error) = result { log.error("journal not written: \(error)") }
+        guard case .failure(let error) = result else { return }
+        log.error("journal not written: \(error)")
+        if let token { unsavedChanges[token] = "\(error)" }
     }
 
-    /// Goes on when everything that was written so far is on the disk, or is known not to be: then with the reason.
-    func afterDisk(_ body: @escaping @Sendable (isolated ClusterNode, String?) -> Void) {
-        guard pendingWrites > 0, let lastWrite else { return body(self, nil) }
-        lastWrite.whenComplete { result in
-            let failure: String? = if case .failure(let error) = result { "\(error)" } else { nil }
-            self.assumeIsolated { body($0, failure) }
-        }
+    /// Goes on when everything that was written so far is on the disk, or is known not to be.
+    func afterDisk(_ body: @escaping @Sendable (isolated ClusterNode) -> Void) {
+        guard pendingWrites > 0, let lastWrite else { return body(self) }
+        lastWrite.whenComplete { _ in self.assumeIsolated { body($0) } }
     }
 
     // MARK: Time

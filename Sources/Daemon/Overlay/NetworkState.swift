@@ -13,6 +13,8 @@ final class NetworkState {
     // What is in the kernel.
     /// Whether this host is on the network: the namespace is there, or being made.
     var isOn = false
+    /// Whether the namespace is being removed.
+    var isLeaving = false
     /// Where our VXLAN leaves; known while the host is on the network.
     var underlay: Underlay?
     /// The entries that are wanted for other hosts' endpoints.
