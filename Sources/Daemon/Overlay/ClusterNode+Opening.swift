@@ -26,10 +26,11 @@ extension ClusterNode {
             throw StartFault(
                 "the cluster port \(settings.bind) cannot be opened: \(error); choose another with --cluster-port")
         }
+        // Nobody is known before the gossip begins, so nothing is sent yet.
+        give(.start)
         restore()
         // Rows of containers that went while we were away are taken back before anybody is told of them again.
         for network in networks.values where network.isOn { await reconcile(network) }
-        give(.start)
         announceHost()
         for network in networks.values { startBlocks(network) }
         removeLeftovers()
