@@ -71,7 +71,7 @@ final class OverlayHost {
     // MARK: The daemon
 
     /// Starts the daemon and waits until it answers. Whatever happens to the test, it is killed after three minutes.
-    func startDaemon() throws {
+    func startDaemon(milliseconds: Int = 30_000) throws {
         let line =
             [
                 Cluster.swiftletd, "--config", "/run/swiftletd.json", "--node", name, "--bind", address, "--state-dir",
@@ -87,7 +87,7 @@ final class OverlayHost {
             throw LabError("swiftletd did not start")
         }
         self.pid = pid
-        let deadline = Deadline(milliseconds: 30_000)
+        let deadline = Deadline(milliseconds: milliseconds)
         while (try? request("GET", "/healthz"))?.status != 200 {
             guard deadline.remainingMilliseconds > 0 else {
                 throw LabError("swiftletd does not answer\n" + ((try? lab.read(log)) ?? ""))

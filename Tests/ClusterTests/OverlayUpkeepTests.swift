@@ -153,4 +153,53 @@ struct OverlayUpkeepTests {
         #expect(try hosts[1].request("POST", "/v1/blocks/drain", ["drain": false]).status == 200)
         _ = try hosts[1].connect("more")
     }
+
+    @Test func aFullDiskIsSurvived() throws {
+        let hosts = try Hosts(2)
+        let (one, two) = (hosts[0], hosts[1])
+        _ = try two.connect("c")
+        var connected = [try one.connect("first")]
+        try one.lab.script("mount -o remount,size=16m /run; head -c 32m /dev/zero > /run/fill 2>/dev/null || true")
+        // What still fits into the last page is taken; then ADD fails as a whole.
+        var refusal: PluginAnswer?
+        for number in 0..<40 where refusal == nil {
+            let answer = try one.add("more\(number)")
+            if answer.succeeded, let text = answer.document?["ips"]?[0]?["address"]?.string {
+                connected.append(String(text.prefix { $0 != "/" }))
+            } else {
+                refusal = answer
+            }
+        }
+        #expect(refusal?.code == 5 && refusal?.words.contains("journal") == true, "\(String(describing: refusal))")
+        #expect(try two.get("/v1/tables")["hosts"]?.elements.count == 2)
+        try one.lab.tool("rm", "/run/fill")
+        connected.append(try one.connect("last"))
+        let known = Set(connected.map { "\($0)/24" })
+        func own() throws -> Set<String> { Set(try two.endpoints().filter { $0.value == "h1 live" }.keys) }
+        try hosts.eventually("only what was answered is known") { try own() == known }
+        one.stop("KILL")
+        try one.startDaemon()
+        try hosts.eventually("and remembered") { try own() == known }
+    }
+
+    @Test func aLostJournalIsMadeAnew() throws {
+        let hosts = try Hosts(2)
+        let (one, two) = (hosts[0], hosts[1])
+        let (first, second) = (try one.connect("c"), try two.connect("c"))
+        two.stop("KILL")
+        try two.lab.tool("sh", "-c", "rm /run/state/journal*")
+        try two.startDaemon()
+        try hosts.eventually("its container is published again") { try one.endpoints()["\(second)/24"] == "h2 live" }
+        #expect(try two.get("/v1/tables")["incarnation"]?.integer ?? 0 > 1_000_000)
+        #expect(try one.entries()[second]?.hasSuffix("192.0.2.2") == true)
+        #expect(two.lab.pings(first, from: "c"))
+        #expect(one.lab.pings(second, from: "c"))
+        // What it owned before is known to the other, and comes back to it.
+        try hosts.eventually("it has addresses again") { try two.add("again").succeeded }
+        // A damaged journal is not taken for an empty one.
+        two.stop("KILL")
+        try two.lab.script("for file in /run/state/journal /run/state/journal.previous; do echo x > $file; done")
+        #expect(throws: LabError.self) { try two.startDaemon(milliseconds: 1500) }
+        #expect(try two.lab.read(two.log).contains("/run/state/journal is damaged at byte 0"))
+    }
 }
