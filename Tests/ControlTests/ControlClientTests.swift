@@ -23,7 +23,7 @@ struct ControlClientTests {
         #expect(daemon.calls.map(\.line) == ["POST /v1/overlay/prepare", "GET /v1/networks/a%20b%2F%C3%A4"])
     }
 
-    static let shapes = [
+    static let answers = [
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}trailing", "{}"),
         (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\nTrailer: x\r\n\r\n",
@@ -34,14 +34,14 @@ struct ControlClientTests {
         ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "null"),
     ]
 
-    @Test("Answers of every shape", arguments: shapes.indices)
+    @Test("Answers of every shape", arguments: answers.indices)
     func shapes(_ index: Int) throws {
-        let row = Self.shapes[index]
+        let row = Self.answers[index]
         #expect(try Self.ask(row.0).text() == row.1)
     }
 
     /// Not arguments themselves: their line ends would tear the log apart.
-    static let malformed = [
+    static let nonsense = [
         "", "HTTP/1.1", "SMTP 220\r\n\r\n", "HTTP/1.1 x\r\n\r\n", "HTTP/1.1 99 X\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{}", "HTTP/1.1 200 OK\r\n\r\n{",
@@ -52,9 +52,9 @@ struct ControlClientTests {
         "HTTP/1.1 200 OK\r\nA: " + String(repeating: "x", count: 70000),
     ]
 
-    @Test("What is no answer is said to be none", arguments: malformed.indices)
+    @Test("What is no answer is said to be none", arguments: nonsense.indices)
     func malformed(_ index: Int) throws {
-        let answer = Self.malformed[index]
+        let answer = Self.nonsense[index]
         do {
             let value = try Self.ask(answer)
             Issue.record("\(value)")
