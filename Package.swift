@@ -68,6 +68,8 @@ let package = Package(
         // C headers and shims only.
         .target(name: "CLinux"),
         .systemLibrary(name: "CLibMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+        // What scripts/build.sh takes for libmnl in static executables; here, under other names, for the tests alone.
+        .target(name: "CLibMNLStatic", cSettings: [.define("SWIFTLET_OTHER_NAMES")]),
         .systemLibrary(name: "CLibNFTNL", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
 
@@ -84,6 +86,11 @@ let package = Package(
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
         room("Gossip", ["NetworkTypes"]),
+        // The runtime's side of CNI, for the command line and the daemon.
+        room("CNIRuntime", ["CNI", "Gossip", "JSON", "System"]),
+        room("ClusterGraph"),
+        room("Networks", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "System"]),
+        room("Cluster", ["NetworkTypes"]),
 
         plugin("Bridge"),
         plugin("HostLocal"),
@@ -111,7 +118,7 @@ let package = Package(
         .target(
             name: "Daemon",
             dependencies: [
-                "CLinux", "Gossip", "JSON", "NetworkTypes", "System",
+                "CLinux", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -128,7 +135,8 @@ let package = Package(
         .executableTarget(
             name: "swiftlet",
             dependencies: [
-                "JSON", "System", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Networks", "NetworkTypes", "System",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands/swiftlet", swiftSettings: strict),
 
@@ -136,17 +144,22 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CLinux", "DBus", "JSON", "NetworkTypes", "System"],
             path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "GossipFixtures", path: "Tests/GossipFixtures", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
         tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
-        tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("NetlinkTests", ["CLibMNL", "CLibMNLStatic", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
         tests("ControlTests", ["Control", "JSON", "System", "TestSupport"]),
-        tests("GossipTests", ["Gossip", "NetworkTypes"]),
+        tests("GossipTests", ["Gossip", "GossipFixtures", "NetworkTypes"]),
+        tests("ClusterGraphTests", ["ClusterGraph"]),
+        tests("NetworksTests", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "Networks", "System", "TestSupport"]),
+        tests("TableTests", ["Cluster", "NetworkTypes"]),
+        tests("BlockTests", ["Cluster", "NetworkTypes"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",
@@ -160,10 +173,12 @@ let package = Package(
         tests(
             "DaemonTests",
             [
-                "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
+                "Cluster", "Daemon", "Gossip", "JSON", "NetworkTypes", "Overlay", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ]),
-        tests("ClusterTests", ["JSON", "System", "TestSupport"]),
+        tests(
+            "ClusterTests", ["Gossip", "GossipFixtures", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
