@@ -22,7 +22,7 @@ func layout(_ subnet: String, gateway: String? = nil) throws -> BlockLayout {
 @Suite struct ScheduleTests {
     static let seeds: [UInt64] = {
         if let text = environment("SWIFTLET_SEED"), let seed = UInt64(text) { return [seed] }
-        let count = environment("SWIFTLET_SCHEDULES").flatMap { UInt64($0) } ?? (isLong ? 10_000 : 120)
+        let count = environment("SWIFTLET_SCHEDULES").flatMap { UInt64($0) } ?? (isLong ? 10_000 : 60)
         let first = environment("SWIFTLET_FIRST").flatMap { UInt64($0) } ?? 1
         return Array(first..<first + count)
     }()

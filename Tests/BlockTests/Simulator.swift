@@ -115,9 +115,7 @@ final class Simulator {
     var breaches: [String] = []
     var nextNumber = 1
     var nextToken: UInt64 = 1 << 40
-    var messages = 0
-    var bytes = 0
-    var persists = 0
+    var (messages, bytes, persists) = (0, 0, 0)
     var granted = 0
     var refused = 0
     /// Who uses each address now.

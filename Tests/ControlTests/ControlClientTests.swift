@@ -23,35 +23,38 @@ struct ControlClientTests {
         #expect(daemon.calls.map(\.line) == ["POST /v1/overlay/prepare", "GET /v1/networks/a%20b%2F%C3%A4"])
     }
 
-    @Test(
-        "Answers of every shape",
-        arguments: [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}trailing", "{}"),
-            (
-                "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\nTrailer: x\r\n\r\n",
-                #"{"a":1}"#
-            ),
-            ("HTTP/1.0 200 OK\n\n[1]", "[1]"), ("HTTP/1.1 204 No Content\r\n\r\n", "null"),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull", "null"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "null"),
-        ])
-    func shapes(_ row: (answer: String, document: String)) throws {
-        #expect(try Self.ask(row.answer).text() == row.document)
+    static let answers = [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}trailing", "{}"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\nTrailer: x\r\n\r\n",
+            #"{"a":1}"#
+        ),
+        ("HTTP/1.0 200 OK\n\n[1]", "[1]"), ("HTTP/1.1 204 No Content\r\n\r\n", "null"),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull", "null"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "null"),
+    ]
+
+    @Test("Answers of every shape", arguments: answers.indices)
+    func shapes(_ index: Int) throws {
+        let row = Self.answers[index]
+        #expect(try Self.ask(row.0).text() == row.1)
     }
 
-    @Test(
-        "What is no answer is said to be none",
-        arguments: [
-            "", "HTTP/1.1", "SMTP 220\r\n\r\n", "HTTP/1.1 x\r\n\r\n", "HTTP/1.1 99 X\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}",
-            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{}", "HTTP/1.1 200 OK\r\n\r\n{",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}x\r\n0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
-            "HTTP/1.1 200 OK\r\nA: " + String(repeating: "x", count: 70000),
-        ])
-    func malformed(_ answer: String) throws {
+    /// Not arguments themselves: their line ends would tear the log apart.
+    static let nonsense = [
+        "", "HTTP/1.1", "SMTP 220\r\n\r\n", "HTTP/1.1 x\r\n\r\n", "HTTP/1.1 99 X\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{}", "HTTP/1.1 200 OK\r\n\r\n{",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}x\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        "HTTP/1.1 200 OK\r\nA: " + String(repeating: "x", count: 70000),
+    ]
+
+    @Test("What is no answer is said to be none", arguments: nonsense.indices)
+    func malformed(_ index: Int) throws {
+        let answer = Self.nonsense[index]
         do {
             let value = try Self.ask(answer)
             Issue.record("\(value)")

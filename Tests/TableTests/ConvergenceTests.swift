@@ -72,10 +72,11 @@ import Testing
         // Single changes, each until it is everywhere.
         simulator.settled = []
         for number in 0..<changes {
-            let host = random.below(hosts)
+            // Never the same row twice in short: a host may then see the second change alone.
+            let host = number % hosts
             let since = simulator.now
-            let value = endpoint(&random, host, number)
-            simulator.put(host, endpointKey(network, random.below(endpoints)), value)
+            let value = endpoint(&random, host, endpoints + number)
+            simulator.put(host, endpointKey(network, number / hosts % endpoints), value)
             let version = simulator.hosts[host].replica?.version ?? .zero
             let key = Simulator.Watched(owner: simulator.hosts[host].id, version: version)
             simulator.watched[key] = (since, hosts - 1)

@@ -186,6 +186,11 @@ extension BlockAllocator {
                 rangesDiffer = rangesDiffer || wasMine
                 let count = wasMine ? usedCount(of: row.block) ?? 0 : 0
                 notice(.conflict(row.block, other: other, used: count))
+                // The other side stops as well.
+                let losing = BlockRing.Row(block: row.block, entry: held)
+                for host in Set([peer, row.entry.owner.host]).sorted() where isPartner(host) {
+                    send(.rows(.init(chunk: nil, wantsNewer: false, rows: [losing])), to: host)
+                }
             }
             if row.entry.outranks(held) {
                 store(row.entry, at: row.block)

@@ -75,7 +75,7 @@ public struct BlockAllocator: Sendable {
     var fence: FenceAttempt?
     var nextRecovery: UInt64 = 0
     var isVouchedFor = false
-    var lastWaiting: [HostID]?
+    var lastWaiting: Notice?
     var hasReportedDrained = false
     var lastDrainWait = 0
     var nextDrainHello: UInt64 = 0

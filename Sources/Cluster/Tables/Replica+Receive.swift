@@ -92,6 +92,7 @@ extension Replica {
 
     private mutating func receive(_ groups: [Message.Rows], from source: HostID, wantsAck: Bool) {
         var acks: [RowVersion] = []
+        if !wantsAck { peers[source]?.session?.isHeard = true }
         for group in groups {
             for item in group.items {
                 let record = canonical?(item.record) ?? item.record

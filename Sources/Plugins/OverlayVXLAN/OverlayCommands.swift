@@ -69,6 +69,9 @@ public struct OverlayCommands: PluginCommands {
         _ transaction: inout Transaction
     ) throws -> CNIResult {
         let daemon = DaemonNetwork(request: request, socket: configuration.socket, overlay: overlay)
+        if try !overlay.paths().contains(configuration.identity.namespacePath) {
+            try configuration.refuseOverlap(with: system.hostStack())
+        }
         // Not knowing of us yet, the daemon may have removed the network with another container before the lock was ours.
         for _ in 0..<3 {
             var prepared = try daemon.prepare(configuration)
