@@ -101,6 +101,25 @@ import Testing
         #expect(simulator.hosts[0].replica?.ownRecords.contains { $0.isTombstone } == false)
     }
 
+    /// However many timers are due at once, none waits for another event.
+    @Test func timersDueTogetherAllFire() {
+        var random = SeededGenerator(seed: 1)
+        var replica = Replica(incarnation: 1, authority: ToyAuthority(0), now: 0, random: &random)
+        _ = replica.handle(.start, now: 0, random: &random)
+        let keys = (0..<10_000).map { endpointKey(net, $0) }
+        _ = replica.handle(.changes(keys.map { .put($0, value: []) }, token: nil), now: 0, random: &random)
+        _ = replica.handle(.changes(keys.map { .remove($0) }, token: nil), now: 0, random: &random)
+        #expect(replica.ownRecords.count == 10_000)
+        let end = replica.settings.tombstoneLifetime
+        var isWoken = true
+        while isWoken {
+            isWoken = replica.handle(.timer, now: end, random: &random).contains {
+                if case .wake(let time) = $0 { time <= end } else { false }
+            }
+        }
+        #expect(replica.ownRecords.isEmpty)
+    }
+
     /// What was on disk is there at once after a restart, with the versions it had.
     @Test func aRestartKeepsTheRows() {
         let simulator = together(2)

@@ -136,6 +136,44 @@ import Testing
         #expect(host.replica.count(of: .implausible) == 2)
     }
 
+    @Test func rowsOfTheDepartedAreRefused() {
+        var host = fixture()
+        let record = owner.record(endpointKey(net, 0), version(3, 9), value: [1])
+        _ = host.receive([rows([record], key: owner.publicKey)], from: relay.host)
+        _ = host.give(.peer(owner.host, .alive))
+        _ = host.give(.peer(owner.host, .left))
+        #expect(host.replica.rows(.endpoint).isEmpty)
+        #expect(host.receive([rows([record], key: owner.publicKey)], from: relay.host).isEmpty)
+        #expect(host.replica.count(of: .departed) == 1)
+        // What it did after a new start is something else; and once it is back, all of it counts.
+        let later = owner.record(endpointKey(net, 1), version(4, 1), value: [1])
+        #expect(host.receive([rows([later], key: owner.publicKey)], from: relay.host).map(\.event) == [.appeared])
+        _ = host.give(.peer(owner.host, .alive))
+        #expect(host.receive([rows([record], key: owner.publicKey)], from: relay.host).map(\.event) == [.appeared])
+    }
+
+    /// A restored disk made a host give a version twice: whoever compares finds out, and the host gives the row a new one.
+    @Test func aVersionGivenTwiceIsReplaced() throws {
+        var host = fixture()
+        let own = ToyAuthority(0)
+        _ = host.give(.change(.put(endpointKey(net, 0), value: [1]), token: nil))
+        let mine = try #require(host.replica.row(endpointKey(net, 0), owner: own.host)?.record)
+        let other = own.record(mine.key, mine.version, value: [2])
+        let slot = Slot(hash: mine.key.hash64, record: other)
+        let range = BucketRange(owner: own.host, scope: net, low: 0, high: .max)
+        let list = Message.VersionList(range: range, rows: [RowVersion(slot)])
+        _ = host.receive([.versions(id: 1, [list])], from: relay.host)
+        let renewed = try #require(host.replica.row(mine.key, owner: own.host)?.record)
+        #expect(renewed.version > mine.version && renewed.value == [1])
+        // Shown the other row itself, the same; shown the same row, nothing.
+        let again = own.record(mine.key, renewed.version, value: [3])
+        _ = host.receive([rows([again], key: own.publicKey)], from: relay.host)
+        let last = try #require(host.replica.row(mine.key, owner: own.host)?.record)
+        #expect(last.version > renewed.version && last.value == [1])
+        _ = host.receive([rows([last], key: own.publicKey)], from: relay.host)
+        #expect(host.replica.row(mine.key, owner: own.host)?.record == last)
+    }
+
     @Test func limitsHold() {
         var settings = ReplicaSettings()
         settings.rowsPerOwner = 10
