@@ -116,16 +116,16 @@ final class Simulator {
     var nextNumber = 1
     var nextToken: UInt64 = 1 << 40
     var (messages, bytes, persists) = (0, 0, 0)
-    var granted = 0
-    var refused = 0
+    var (granted, refused) = (0, 0)
     /// Who uses each address now.
     var users: [IPAddress: Int] = [:]
     /// Hosts that were declared dead while alive: their addresses may be used twice.
     var zombies: Set<Int> = []
-    /// Off after something was done that nothing can be promised for.
     var checksSafety = true
     var log: [String] = []
     var keepsLog = false
+    /// Loses chosen messages.
+    var isLost: ([UInt8], Int) -> Bool = { _, _ in false }
 
     init(seed: UInt64, layouts: [BlockLayout], bootstraps: [BlockAllocator.Bootstrap]) {
         self.seed = seed
@@ -354,6 +354,7 @@ final class Simulator {
     }
 
     private func transmit(_ content: [UInt8], _ source: Int, _ destination: Int) {
+        if isLost(content, source) { return }
         messages += 1
         bytes += content.count
         if content.count > BlockMessage.limit { breach("a message of \(content.count) bytes") }

@@ -106,6 +106,28 @@ import Testing
         #expect(simulator.breaches == [])
     }
 
+    /// A block that the dead host gave away last: whoever takes over must have that row, not only the answer.
+    @Test func whatOnlyOneHostKnowsIsHeardFirst() throws {
+        let simulator = try simulator(4)
+        let block = BlockID(subnet: 0, number: 15)
+        let entry = try #require(simulator.hosts[3].allocator?.rows[15].entry)
+        let heir = try #require(simulator.hosts[2].allocator?.me)
+        simulator.destroy(3)
+        simulator.hosts[2].allocator?.store(entry.next(owner: heir, state: .offered), at: block)
+        simulator.run(milliseconds(200))
+        let end = simulator.now + seconds(3)
+        simulator.isLost = { [unowned simulator] bytes, source in
+            guard source == 2, simulator.now < end, case .rows? = try? BlockMessage(bytes).body else { return false }
+            return true
+        }
+        #expect(take(simulator, 0, [3]) == nil)
+        #expect(simulator.now > end)
+        #expect(blocks(simulator, 2) == Array(8..<12) + [15])
+        #expect(Set(blocks(simulator, 0)).isDisjoint(with: [15]))
+        #expect(simulator.disagreement() == nil)
+        #expect(simulator.breaches == [])
+    }
+
     @Test func loansOutliveTheOwner() throws {
         let simulator = try simulator(4)
         let wanted = try #require(IPAddress("192.168.0.195"))

@@ -50,6 +50,9 @@ extension BlockAllocator {
         let peers = alive
         guard !peers.isEmpty else { return }
         compareSomeLoans()
+        // A hello that was lost when the host appeared.
+        let silent = alive.filter { self.peers[$0]?.hasGreeted == false }.shuffled(using: &random)
+        for peer in silent.prefix(16) { greet(peer, wantsReply: true) }
         greet(peers[Int(random.part(of: UInt64(peers.count)))], wantsReply: true)
     }
 
