@@ -88,7 +88,8 @@ public struct OverlayCommands: PluginCommands {
             return plan.result
         }
         throw CNIError(
-            CNIError.Code.tryAgain, "the network's namespace went away while the container was being connected")
+            CNIError.Code.tryAgain, "the network's namespace, made by swiftletd, is not to be seen",
+            details: "swiftletd must share the host's mounts: no PrivateTmp= or ProtectSystem= in its unit")
     }
 
     private func limited(_ pools: AddressPools, _ request: Request, _ configuration: OverlayConfiguration) throws
