@@ -173,7 +173,7 @@ let package = Package(
         tests(
             "DaemonTests",
             [
-                "Cluster", "Daemon", "Gossip", "JSON", "NetworkTypes", "Overlay", "System", "TestSupport",
+                "Cluster", "Daemon", "Gossip", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),

@@ -262,9 +262,11 @@ extension ClusterNode {
     ) async {
         var known: Set<String> = []
         var gone: [LocalEndpoint] = []
+        let named = Dictionary(report.ports.compactMap { name, port in port.alias.map { ($0, name) } }) { one, _ in one
+        }
         for endpoint in network.endpoints.values {
-            let alias = endpoint.alias
-            if let port = report.ports.first(where: { $0.key == endpoint.link || $0.value.alias == alias })?.key {
+            let link = endpoint.link.flatMap { report.ports[$0] == nil ? nil : $0 }
+            if let port = link ?? named[endpoint.alias] {
                 known.insert(port)
             } else if before[endpoint.id] == endpoint, network.preparing[endpoint.id] == nil {
                 gone.append(endpoint)
