@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds every executable in the shape that starts fastest, into dist/bin.
 #
-#   scripts/build.sh [--static | --shared | --debug] [--product NAME]...
+#   scripts/build.sh [--static | --shared | --symbols | --debug] [--product NAME]...
 #
 # (default)       release into dist/bin. Plugins have no shared library and fixed addresses; without the archives that
 #                 takes they are made as with --shared. The daemon and its command line are always made as with --shared:
@@ -9,6 +9,7 @@
 # --static        the same, but missing archives are an error
 # --shared        release into dist/bin: Swift's, C++'s and gcc's runtimes, jansson and libnftnl inside, libmnl and glibc
 #                 shared, position independent, packed relative relocations
+# --symbols       as --static, but not stripped, into dist/symbols: for profiles
 # --debug         debug into dist/debug: symbols kept, Swift's runtime inside
 # --product NAME  only this executable (may be repeated)
 #
@@ -26,6 +27,7 @@ parse() {
         case $1 in
         --shared) shape=shared ;;
         --static) shape=static ;;
+        --symbols) shape=symbols ;;
         --debug) shape=debug ;;
         --product)
             [ $# -ge 2 ] || die "--product needs a name"
@@ -110,7 +112,8 @@ compile() {
     # Undeclared imports only warn: SwiftPM takes swift-nio's import of Apple's System, which Linux has not, for our room
     # of that name. scripts/test.sh fails on such a warning about a target of ours.
     local options=(--scratch-path "$scratch" --explicit-target-dependency-import-check warn --disable-local-rpath)
-    local release=(-c release -Xswiftc -use-ld=lld -Xlinker --no-export-dynamic -Xlinker -s -Xlinker -L"$libraries")
+    local release=(-c release -Xswiftc -use-ld=lld -Xlinker --no-export-dynamic -Xlinker -L"$libraries")
+    [ "$shape" = symbols ] || release+=(-Xlinker -s)
     # Generic types are asked of their accessors, with conformances the linker knows, rather than by their mangled names,
     # which the runtime would take apart and search conformances for in every process.
     release+=(-Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors)
@@ -121,7 +124,11 @@ compile() {
         options+=(-Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xlinker -z -Xlinker pack-relative-relocs)
         ;;
     # The define is for Sources/CLinux/start.c: less to do before main.
-    static) options+=("${release[@]}" -Xswiftc -static-executable -Xcc -DSWIFTLET_STATIC_START) ;;
+    static)
+        options+=("${release[@]}" -Xswiftc -static-executable -Xcc -DSWIFTLET_STATIC_START)
+        # What every start calls lies together: a fifth fewer page faults, and less of the file in memory.
+        options+=(-Xlinker --symbol-ordering-file="$root/scripts/lib/start-order.txt" -Xlinker --no-warn-symbol-ordering)
+        ;;
     esac
     # Not for other compilations: a directory of archives before all others is for this shape alone.
     local -x PKG_CONFIG_PATH=${PKG_CONFIG_PATH:-}
@@ -194,13 +201,17 @@ release() {
     done
     missing=$(missing_archives)
     if [ -n "$missing" ]; then
-        [ "$shape" != static ] || die "no ${missing% }: install libc6-dev, libstdc++-12-dev, libjansson-dev, libnftnl-dev"
+        [ "$shape" = release ] || die "no ${missing% }: install libc6-dev, libstdc++-12-dev, libjansson-dev, libnftnl-dev"
         warn "no ${missing% }: linking the plugins with shared libraries, which makes them start half as fast"
         others+=("${plugins[@]}")
         plugins=()
     fi
-    build_into "$root/dist/bin" static "${plugins[@]}"
-    build_into "$root/dist/bin" shared "${others[@]}"
+    if [ "$shape" = symbols ]; then
+        build_into "$root/dist/symbols" static "${plugins[@]}"
+    else
+        build_into "$root/dist/bin" static "${plugins[@]}"
+        build_into "$root/dist/bin" shared "${others[@]}"
+    fi
 }
 
 main() {
@@ -209,7 +220,7 @@ main() {
     have swift || die "no swift on PATH: install Swift 6.3 from swift.org"
     "$root/scripts/dependencies.sh" build
     case $shape in
-    release | static) release ;;
+    release | static | symbols) release ;;
     shared) build_into "$root/dist/bin" shared "${products[@]}" ;;
     debug) build_into "$root/dist/debug" debug "${products[@]}" ;;
     esac
