@@ -197,7 +197,10 @@ class Bench:
         print(f"| not reached after 1 s | {late} | 0 |")
         print(f"| ADD as the caller sees it, process and nsenter included, p50 / p99 | {percentile(attach, .5) * 1e3:.2f} /"
               f" {percentile(attach, .99) * 1e3:.2f} ms | |")
-        if late or percentile(times, .99) > self.options.bound:
+        if never:
+            self.fail(f"{never} were never reached")
+        # The hundredth part of a short run is one packet of a busy machine.
+        if count >= 500 and (late or percentile(times, .99) > self.options.bound):
             self.fail(f"{late} were not reached after a second; p99 {percentile(times, .99) * 1e3:.1f} ms")
 
     # --- daemons killed while containers come and go ---
@@ -322,7 +325,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=0)
     parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--bound", type=float, default=0.020)
-    parser.add_argument("--silence", type=float, default=1.0)
+    parser.add_argument("--silence", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=time.time_ns() & 0xFFFFFF)
     options = parser.parse_args()
     bench = Bench(options)
