@@ -242,6 +242,27 @@ import Testing
         #expect(simulator.breaches == [])
     }
 
+    /// What was returned and borrowed again is not ended by the first return when it comes once more.
+    @Test func aLateReturnEndsNothing() throws {
+        let simulator = try simulator(seeds(2))
+        let wanted = try address("192.168.0.3")
+        var returns: [[UInt8]] = []
+        simulator.isLost = { bytes, _ in
+            if case .giveBack? = try? BlockMessage(bytes).body { returns.append(bytes) }
+            return false
+        }
+        for _ in 0..<2 {
+            simulator.add(1, fixed: wanted)
+            simulator.run(seconds(1))
+            #expect(simulator.hosts[0].allocator?.lent.count == 1)
+            if returns.isEmpty { simulator.remove(1, wanted) }
+            simulator.run(seconds(1))
+        }
+        simulator.give(.message(try #require(returns.first), from: simulator.hosts[1].id), to: 0)
+        #expect(simulator.hosts[0].allocator?.lent.count == 1)
+        #expect(simulator.breaches == [])
+    }
+
     @Test func drainsAndWaitsForTheEcho() throws {
         let simulator = try simulator(seeds(3))
         fill(simulator, 0, 3)
