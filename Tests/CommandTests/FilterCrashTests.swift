@@ -82,6 +82,40 @@ struct FilterCrashTests {
         try lab.check(chain, "c0", result).expectSilence()
     }
 
+    @Test("A DEL killed anywhere hands a port over or has not begun to: it is never free")
+    func handOver() throws {
+        let lab = try Lab()
+        var random = SeededGenerator(for: "FilterCrashTests.handOver")
+        func chain(_ name: String, _ subnet: String, _ bridge: String) -> PluginChain {
+            FilterInputs.ports(
+                "nftables", [FilterInputs.port(8080)], name: name, subnets: [subnet], bridge: bridge)
+        }
+        let a = chain("a", "10.1.2.0/24", "br0")
+        var b = chain("b", "10.1.3.0/24", "br1")
+        b.plugins[0]["isDefaultGateway"] = false
+        b.plugins[0]["isGateway"] = true
+        _ = try lab.warmedUp(a)
+        let before = try lab.warmedUp(b)
+        var killed = 0
+        for round in 0..<Self.rounds / 4 {
+            let what = "seed \(random.seed), round \(round)"
+            let first = try lab.add(a, "c0", "eth0").orFail(what)
+            let second = try lab.add(b, "c0", "eth1").orFail(what)
+            var call = PluginCall("portmap", "DEL", input: a.input(1, previous: first).text())
+            call.killAfter = UInt64(random.below(20_000_000))
+            if try lab.run(call).outcome.status == -9 { killed += 1 }
+            let holder = try lab.tool("nft", "get", "element", "inet", "swiftlet", "hostports4", "{ tcp . 8080 }")
+            #expect(holder.contains("c0/eth0") || holder.contains("c0/eth1"), "\(what) \(holder)")
+            try lab.delete(a, "c0", "eth0", previous: first).expectSilence(what)
+            let heir = try lab.tool("nft", "get", "element", "inet", "swiftlet", "hostports4", "{ tcp . 8080 }")
+            #expect(heir.contains("c0/eth1"), "\(what) \(heir)")
+            try lab.check(b, "c0", second, "eth1").expectSilence(what)
+            try lab.delete(b, "c0", "eth1", previous: second).expectSilence(what)
+            try lab.expectReturn(to: before, what)
+        }
+        print("FilterCrashTests.handOver: \(killed) kills in \(Self.rounds / 4) rounds")
+    }
+
     @Test("Nonsense said to portmap, firewall, gwbridge-nat", arguments: ["portmap", "firewall", "gwbridge-nat"])
     func fuzzed(_ plugin: String) throws {
         let lab = try Lab()
