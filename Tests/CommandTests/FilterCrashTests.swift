@@ -1,4 +1,5 @@
 import JSON
+import Synchronization
 import System
 import TestSupport
 import Testing
@@ -114,6 +115,55 @@ struct FilterCrashTests {
             try lab.expectReturn(to: before, what)
         }
         print("FilterCrashTests.handOver: \(killed) kills in \(Self.rounds / 4) rounds")
+    }
+
+    @Test("DEL waits for the iptables-restore that a killed ADD left", arguments: [false, true])
+    func orphan(_ isFirst: Bool) throws {
+        let lab = try Lab()
+        let servers = try lab.serve("c0")
+        var chain = FilterInputs.ports("iptables", [FilterInputs.port(8080)], subnets: ["10.1.2.0/24"])
+        // Nobody has used iptables here before: nothing but the lock tells of the orphan.
+        if isFirst { chain.plugins[0] = Inputs.bridge("1.0.0", ["10.1.2.0/24"], name: "net") }
+        let before = isFirst ? nil : try lab.warmedUp(chain)
+        let bridge = try lab.add(PluginChain("net", [chain.plugins[0]]), "c0").orFail()
+        try lab.write(
+            "/run/slow/iptables-restore",
+            """
+            #!/bin/sh
+            cat > /run/slow/script
+            touch /run/slow/started
+            while [ ! -e /run/slow/go ]; do sleep 0.02; done
+            exec /usr/sbin/iptables-restore "$@" < /run/slow/script
+            """, mode: 0o755)
+        try lab.write("/run/slow/configuration", chain.input(1, previous: bridge).text())
+        try lab.script(
+            """
+            ln -s /usr/sbin/iptables-save /run/slow/
+            PATH=/run/slow:$PATH CNI_COMMAND=ADD CNI_CONTAINERID=c0 CNI_NETNS=/run/netns/c0 CNI_IFNAME=eth0 \
+                CNI_PATH=/run \(Plugins.directory)/portmap < /run/slow/configuration > /dev/null 2>&1 &
+            plugin=$!
+            while [ ! -e /run/slow/started ]; do sleep 0.02; done
+            kill -9 $plugin
+            wait $plugin || true
+            """)
+        let isDone = Mutex(false)
+        let answers = try inParallel(2) { [chain] index in
+            guard index == 0 else {
+                // Long enough for a DEL that does not wait; one that does is done later however long this takes.
+                try lab.script("sleep 0.5")
+                #expect(isDone.withLock { !$0 }, "DEL did not wait")
+                try lab.script("touch /run/slow/go")
+                return [PluginAnswer]()
+            }
+            let answers = try lab.delete(chain, "c0", previous: bridge)
+            isDone.withLock { $0 = true }
+            return answers
+        }
+        for answer in answers { answer.expectSilence() }
+        let rules = try lab.tool("iptables-save")
+        #expect(!rules.contains("c0") && !rules.contains("10.1.2.2") && !rules.contains("CNI-DN-"), "\(rules)")
+        if let before { try lab.expectReturn(to: before) }
+        withExtendedLifetime(servers) {}
     }
 
     @Test("Nonsense said to portmap, firewall, gwbridge-nat", arguments: ["portmap", "firewall", "gwbridge-nat"])
