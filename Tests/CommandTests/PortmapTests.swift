@@ -29,10 +29,13 @@ struct PortmapTests {
         }
     }
 
-    @Test("TCP and UDP from everywhere, both families", arguments: backends + [""])
-    func reach(_ backend: String) throws {
+    @Test(
+        "TCP and UDP from everywhere, both families, with bridge-nf-call-iptables 0 and 1", arguments: backends + [""],
+        [false, true])
+    func reach(_ backend: String, _ filtersBridged: Bool) throws {
         let town = try Town()
         let lab = town.lab
+        try lab.filterBridged(filtersBridged)
         let chain = FilterInputs.ports(
             backend, [FilterInputs.port(8080), FilterInputs.port(8080, 80, "udp"), FilterInputs.port(9000)])
         let sibling = PluginChain("net", [FilterInputs.masquerading(backend)])

@@ -151,6 +151,23 @@ struct PortmapUpkeepTests {
         withExtendedLifetime(servers) {}
     }
 
+    @Test("nerdctl finds the ports in use, by which it chooses free ones, in iptables")
+    func usedPorts() throws {
+        let lab = try Lab(containers: 2)
+        let ports: [Int64] = [8080, 8081, 8082]
+        let chain = FilterInputs.ports("iptables", ports.map { FilterInputs.port($0) })
+        try lab.add(chain, "c0").orFail()
+        let other = FilterInputs.ports("iptables", [FilterInputs.port(8090, hostIP: "127.0.0.1")])
+        try lab.add(other, "c1").orFail()
+        // It lists this chain and takes what follows the option.
+        let listed = try lab.tool("iptables", "-t", "nat", "-S", "CNI-HOSTPORT-DNAT").split(
+            whereSeparator: \.isWhitespace)
+        let used = listed.indices.filter { listed[$0] == "--dports" && $0 + 1 < listed.endIndex }.flatMap {
+            listed[$0 + 1].split(separator: ",").compactMap { Int64($0) }
+        }
+        #expect(used.sorted() == ports + [8090])
+    }
+
     @Test(
         "What is wrong is said",
         arguments: [
