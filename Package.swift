@@ -53,6 +53,7 @@ let package = Package(
         .executable(name: "gwbridge-nat", targets: ["gwbridge-nat"]),
         .executable(name: "tuning", targets: ["tuning"]),
         .executable(name: "bandwidth", targets: ["bandwidth"]),
+        .executable(name: "overlay-vxlan", targets: ["overlay-vxlan"]),
         .executable(name: "swiftletd", targets: ["swiftletd"]),
         .executable(name: "swiftlet", targets: ["swiftlet"]),
     ],
@@ -67,6 +68,8 @@ let package = Package(
         // C headers and shims only.
         .target(name: "CLinux"),
         .systemLibrary(name: "CLibMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+        // What scripts/build.sh takes for libmnl in static executables; here, under other names, for the tests alone.
+        .target(name: "CLibMNLStatic", cSettings: [.define("SWIFTLET_OTHER_NAMES")]),
         .systemLibrary(name: "CLibNFTNL", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
 
@@ -77,10 +80,17 @@ let package = Package(
         room("CNI", ["JSON", "NetworkTypes", "System"]),
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
+        room("Overlay", ["CLinux", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room("Control", ["CLinux", "JSON", "System"]),
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
         room("Gossip", ["NetworkTypes"]),
+        // The runtime's side of CNI, for the command line and the daemon.
+        room("CNIRuntime", ["CNI", "Gossip", "JSON", "System"]),
+        room("ClusterGraph"),
+        room("Networks", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "System"]),
+        room("Cluster", ["NetworkTypes"]),
 
         plugin("Bridge"),
         plugin("HostLocal"),
@@ -91,6 +101,7 @@ let package = Package(
         plugin("GwbridgeNAT"),
         plugin("Tuning"),
         plugin("Bandwidth"),
+        plugin("OverlayVXLAN", ["Control", "Overlay"]),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
@@ -101,12 +112,13 @@ let package = Package(
         command("gwbridge-nat", "GwbridgeNAT"),
         command("tuning", "Tuning"),
         command("bandwidth", "Bandwidth"),
+        command("overlay-vxlan", "OverlayVXLAN"),
 
         // The daemon and its command line.
         .target(
             name: "Daemon",
             dependencies: [
-                "CLinux", "Gossip", "JSON", "NetworkTypes", "System",
+                "CLinux", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -123,7 +135,8 @@ let package = Package(
         .executableTarget(
             name: "swiftlet",
             dependencies: [
-                "JSON", "System", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Networks", "NetworkTypes", "System",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands/swiftlet", swiftSettings: strict),
 
@@ -131,31 +144,42 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CLinux", "DBus", "JSON", "NetworkTypes", "System"],
             path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "GossipFixtures", path: "Tests/GossipFixtures", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
         tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
-        tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("NetlinkTests", ["CLibMNL", "CLibMNLStatic", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
-        tests("GossipTests", ["Gossip", "NetworkTypes"]),
+        tests(
+            "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
+        tests("ControlTests", ["Control", "JSON", "System", "TestSupport"]),
+        tests("GossipTests", ["Gossip", "GossipFixtures", "NetworkTypes"]),
+        tests("ClusterGraphTests", ["ClusterGraph"]),
+        tests("NetworksTests", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "Networks", "System", "TestSupport"]),
+        tests("TableTests", ["Cluster", "NetworkTypes"]),
+        tests("BlockTests", ["Cluster", "NetworkTypes"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",
             [
                 "BandwidthPlugin", "BridgePlugin", "FirewallPlugin", "GwbridgeNATPlugin", "HostLocalPlugin",
-                "LoopbackPlugin", "NullPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit", "CNI", "DBus", "IPAM",
-                "JSON", "Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport",
+                "LoopbackPlugin", "NullPlugin", "OverlayVXLANPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit",
+                "CNI", "Control", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
+                "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "DaemonTests",
             [
-                "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
+                "Cluster", "Daemon", "Gossip", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ]),
-        tests("ClusterTests", ["JSON", "System", "TestSupport"]),
-        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests(
+            "ClusterTests", ["Gossip", "GossipFixtures", "JSON", "NetworkTypes", "System", "TestSupport"]),
+        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

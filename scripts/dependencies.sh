@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs the Debian packages the other scripts need, and only those that are missing.
 #
-#   scripts/dependencies.sh [build|run|test]
+#   scripts/dependencies.sh [build|run|test|bench]
 #
 # build  what compiling needs (default)
 # run    build, and what looking at a running network needs
 # test   run, and what the runtime, parity and lint tests need
+# bench  test, and the peers the overlay is measured beside
 #
 # Without apt-get or without root it says what is missing and goes on: what cannot be installed is skipped later, with
 # a reason.
@@ -41,6 +42,9 @@ conntrack conntrack
 iperf3 iperf3
 tcpdump tcpdump
 strace strace'
+
+bench_packages='docker.io dockerd
+etcd-server etcd'
 
 # /usr/sbin is not on every user's PATH, and that is where half of these live.
 PATH=$PATH:/usr/sbin:/sbin
@@ -99,8 +103,9 @@ main() {
     build) wanted=$build_packages ;;
     run) wanted=$build_packages$'\n'$run_packages ;;
     test) wanted=$build_packages$'\n'$run_packages$'\n'$test_packages ;;
+    bench) wanted=$build_packages$'\n'$run_packages$'\n'$test_packages$'\n'$bench_packages ;;
     -h | --help) usage && exit 0 ;;
-    *) die "unknown set '$1': build, run or test" ;;
+    *) die "unknown set '$1': build, run, test or bench" ;;
     esac
     mapfile -t missing < <(missing_of <<<"$wanted")
     [ "${#missing[@]}" -gt 0 ] || return 0

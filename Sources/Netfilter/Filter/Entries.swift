@@ -101,7 +101,10 @@ struct Entries: Equatable {
 
     /// A chain that a network's attachments with the same subnets share: its name says what is in it.
     static func networkChain(_ kind: String, _ network: String, _ subnets: [IPPrefix], _ rules: [Rule]) -> Chain {
-        let content = SHA512.hex(subnets.map(\.description).joined(separator: " "), length: 16)
+        // Not `joined`, which searches the whole process for a conformance.
+        var words = ""
+        for subnet in subnets { words += words.isEmpty ? subnet.description : " " + subnet.description }
+        let content = SHA512.hex(words, length: 16)
         return Chain(
             "\(kind)-\(FilterOwner.networkTag(network))-\(content)", comment: FilterOwner.networkComment(network),
             rules: rules)

@@ -15,6 +15,9 @@ public final class NFTables: PacketFilter {
     /// The back end of the calling thread's namespace.
     public init() throws(NetfilterError) { session = try NFTablesSession() }
 
+    /// The back end of the namespace `session` is in.
+    public init(session: NFTablesSession) { self.session = session }
+
     /// The back end of `namespace`.
     public init(in namespace: borrowing NetworkNamespace) throws(NetfilterError) {
         session = try NFTablesSession(in: namespace)
@@ -154,8 +157,9 @@ public final class NFTables: PacketFilter {
     public func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
         try retried { () throws(NetfilterError) in
             let generation = try session.generation()
+            let tables = try session.tables()
             var commands: [TableCommand] = []
-            for place in BaseLayout.places(parts) {
+            for place in BaseLayout.places(parts) where tables.contains(place.table) {
                 let own = try elements(of: place, tag: owner.tag)
                 if !own.isEmpty { commands.append(.removeElements(place.table, set: place.set.name, own)) }
             }

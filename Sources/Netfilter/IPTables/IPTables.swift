@@ -188,9 +188,13 @@ extension FilterRule {
 extension IPTables {
     /// Whether the namespace's iptables has any of the chains this back end and the reference plugins make: found out over
     /// netlink for iptables-nft; for the old iptables, whether it has tables at all. Starts no program.
-    public static func isInUse() throws(NetfilterError) -> Bool {
+    ///
+    /// - Parameter session: one in the calling thread's namespace; not asked for where the old iptables has tables.
+    public static func isInUse(
+        _ session: @autoclosure () throws(NetfilterError) -> NFTablesSession
+    ) throws(NetfilterError) -> Bool {
         if LegacyTables.isUsed(.ipv4) || LegacyTables.isUsed(.ipv6) { return true }
-        let session = try NFTablesSession()
+        let session = try session()
         for table in try session.tables() where [.ip, .ip6].contains(table.family) {
             guard ["nat", "filter"].contains(table.name) else { continue }
             if try session.chains(of: table).contains(where: { $0.name.hasPrefix("CNI-") }) { return true }

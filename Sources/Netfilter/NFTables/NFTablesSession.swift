@@ -113,6 +113,8 @@ public final class NFTablesSession {
         public let comment: String?
         /// Whether it ends in a drop or a reject, in the words of `iptables-nft`, too.
         public let isRefusing: Bool
+        /// The packets its counter has seen; nil without one.
+        public let packets: UInt64?
 
         /// The chains it leads to.
         var jumps: [String] {
@@ -141,7 +143,8 @@ public final class NFTablesSession {
                 chain: name, handle: handle,
                 rule: decoder?.isUnderstood == false ? nil : Rule(statements, comment: comment),
                 statements: statements, comment: comment,
-                isRefusing: decoder?.isRefusing == true || statements.contains(.verdict(.drop)))
+                isRefusing: decoder?.isRefusing == true || statements.contains(.verdict(.drop)),
+                packets: decoder?.packets)
         }
     }
 
@@ -217,7 +220,7 @@ public final class NFTablesSession {
     // MARK: -
 
     private func dump<Value>(
-        _ subject: String, _ message: nf_tables_msg_types, family: UInt8,
+        _ subject: @autoclosure () -> String, _ message: nf_tables_msg_types, family: UInt8,
         _ filter: (inout MessageBuilder) -> Void = { _ in }, decode: (UInt8, Attributes) -> Value?
     ) throws(NetfilterError) -> [Value] {
         do {
@@ -234,12 +237,12 @@ public final class NFTablesSession {
             }
         } catch {
             if error.errno == .noSuchFileOrDirectory { return [] }
-            throw .kernel(subject: subject, errno: error.errno, message: error.message)
+            throw .kernel(subject: subject(), errno: error.errno, message: error.message)
         }
     }
 
     private func dumpLists(
-        _ subject: String, _ set: ElementSet, _ table: Table.Identifier, _ tag: [UInt8]?
+        _ subject: @autoclosure () -> String, _ set: ElementSet, _ table: Table.Identifier, _ tag: [UInt8]?
     ) throws(NetfilterError) -> [RawElement] {
         do {
             return try session.dump { builder in
@@ -253,7 +256,7 @@ public final class NFTablesSession {
                 return true
             }
         } catch {
-            throw .kernel(subject: subject, errno: error.errno, message: error.message)
+            throw .kernel(subject: subject(), errno: error.errno, message: error.message)
         }
     }
 }
