@@ -35,29 +35,9 @@ public final class KernelHost: HostSystem {
         return Container(stack: stack, descriptor: box.namespace.descriptor, owner: box)
     }
 
-    /// A `flock` on a file under `/run/swiftlet/lock`.
-    ///
-    /// The file's name carries the network namespace's inode: bridges of the same name in different namespaces are
-    /// different bridges.
+    /// A `flock` on a file under `/run/swiftlet/lock`, of this network namespace.
     public func lock(_ name: String, _ mode: FileLock.Mode) throws -> any HeldLock {
-        let inode = try FileStatus(of: "/proc/thread-self/ns/net").inode
-        return LockHolder(
-            try FileLock("\(try lockDirectory ?? Self.usualLockDirectory())/\(inode)-\(name)", mode: mode))
-    }
-
-    /// `/run/swiftlet/lock`, or for users who may not write there the same under `XDG_RUNTIME_DIR`.
-    private static func usualLockDirectory() throws(SystemError) -> String {
-        let usual = "/run/swiftlet/lock"
-        do throws(SystemError) {
-            try Files.makeDirectories(usual, mode: 0o755)
-            if Files.isWritableDirectory(usual) { return usual }
-            throw SystemError("create a lock in", usual, .permissionDenied)
-        } catch {
-            guard let runtime = Environment.current()["XDG_RUNTIME_DIR"], !runtime.isEmpty else { throw error }
-            let own = "\(runtime)/swiftlet/lock"
-            try Files.makeDirectories(own, mode: 0o700)
-            return own
-        }
+        LockHolder(try FileLock(try LockFiles.path(name, in: lockDirectory), mode: mode))
     }
 
     /// Runs the delegate, in process where it is our own `host-local`.
