@@ -53,6 +53,7 @@ let package = Package(
         .executable(name: "gwbridge-nat", targets: ["gwbridge-nat"]),
         .executable(name: "tuning", targets: ["tuning"]),
         .executable(name: "bandwidth", targets: ["bandwidth"]),
+        .executable(name: "overlay-vxlan", targets: ["overlay-vxlan"]),
         .executable(name: "swiftletd", targets: ["swiftletd"]),
         .executable(name: "swiftlet", targets: ["swiftlet"]),
     ],
@@ -79,10 +80,17 @@ let package = Package(
         room("CNI", ["JSON", "NetworkTypes", "System"]),
         room("Netlink", ["CLibMNL", "CLinux", "NetworkTypes", "System"]),
         room("Netfilter", ["CLibNFTNL", "CLinux", "Netlink", "NetworkTypes", "System"]),
+        room("Overlay", ["CLinux", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room("Control", ["CLinux", "JSON", "System"]),
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
         room("Gossip", ["NetworkTypes"]),
+        // The runtime's side of CNI, for the command line and the daemon.
+        room("CNIRuntime", ["CNI", "Gossip", "JSON", "System"]),
+        room("ClusterGraph"),
+        room("Networks", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "System"]),
+        room("Cluster", ["NetworkTypes"]),
 
         plugin("Bridge"),
         plugin("HostLocal"),
@@ -93,6 +101,7 @@ let package = Package(
         plugin("GwbridgeNAT"),
         plugin("Tuning"),
         plugin("Bandwidth"),
+        plugin("OverlayVXLAN", ["Control", "Overlay"]),
 
         command("bridge", "Bridge"),
         command("host-local", "HostLocal"),
@@ -103,12 +112,13 @@ let package = Package(
         command("gwbridge-nat", "GwbridgeNAT"),
         command("tuning", "Tuning"),
         command("bandwidth", "Bandwidth"),
+        command("overlay-vxlan", "OverlayVXLAN"),
 
         // The daemon and its command line.
         .target(
             name: "Daemon",
             dependencies: [
-                "CLinux", "Gossip", "JSON", "NetworkTypes", "System",
+                "CLinux", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -125,7 +135,8 @@ let package = Package(
         .executableTarget(
             name: "swiftlet",
             dependencies: [
-                "JSON", "System", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Networks", "NetworkTypes", "System",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands/swiftlet", swiftSettings: strict),
 
@@ -133,6 +144,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CLinux", "DBus", "JSON", "NetworkTypes", "System"],
             path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "GossipFixtures", path: "Tests/GossipFixtures", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
@@ -140,24 +152,34 @@ let package = Package(
         tests("NetlinkTests", ["CLibMNL", "CLibMNLStatic", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
-        tests("GossipTests", ["Gossip", "NetworkTypes"]),
+        tests(
+            "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
+        tests("ControlTests", ["Control", "JSON", "System", "TestSupport"]),
+        tests("GossipTests", ["Gossip", "GossipFixtures", "NetworkTypes"]),
+        tests("ClusterGraphTests", ["ClusterGraph"]),
+        tests("NetworksTests", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "Networks", "System", "TestSupport"]),
+        tests("TableTests", ["Cluster", "NetworkTypes"]),
+        tests("BlockTests", ["Cluster", "NetworkTypes"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",
             [
                 "BandwidthPlugin", "BridgePlugin", "FirewallPlugin", "GwbridgeNATPlugin", "HostLocalPlugin",
-                "LoopbackPlugin", "NullPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit", "CNI", "DBus", "IPAM",
-                "JSON", "Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport",
+                "LoopbackPlugin", "NullPlugin", "OverlayVXLANPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit",
+                "CNI", "Control", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
+                "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "DaemonTests",
             [
-                "Daemon", "Gossip", "JSON", "NetworkTypes", "System", "TestSupport",
+                "Cluster", "Daemon", "Gossip", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ]),
-        tests("ClusterTests", ["JSON", "System", "TestSupport"]),
-        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests(
+            "ClusterTests", ["Gossip", "GossipFixtures", "JSON", "NetworkTypes", "System", "TestSupport"]),
+        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -123,9 +123,8 @@ compile() {
         options+=("${release[@]}" --static-swift-stdlib)
         options+=(-Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xlinker -z -Xlinker pack-relative-relocs)
         ;;
-    # The define is for Sources/CLinux/start.c: less to do before main.
     static)
-        options+=("${release[@]}" -Xswiftc -static-executable -Xcc -DSWIFTLET_STATIC_START)
+        options+=("${release[@]}" -Xswiftc -static-executable)
         # What every start calls lies together: a fifth fewer page faults, and less of the file in memory.
         options+=(-Xlinker --symbol-ordering-file="$root/scripts/lib/start-order.txt" -Xlinker --no-warn-symbol-ordering)
         ;;

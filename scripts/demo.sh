@@ -120,10 +120,10 @@ two_containers() {
 
     heading "4. They reach each other, and the gateway"
     show ip netns exec alice ping -c 2 -i 0.2 -W 2 "$(address_of bob)"
-    check "alice reaches bob" ip netns exec alice ping -q -c 1 -W 2 "$(address_of bob)"
-    check "bob reaches alice" ip netns exec bob ping -q -c 1 -W 2 "$(address_of alice)"
-    check "alice reaches the gateway" ip netns exec alice ping -q -c 1 -W 2 10.90.0.1
-    check "the host reaches bob" ping -q -c 1 -W 2 "$(address_of bob)"
+    check "alice reaches bob" ip netns exec alice ping -q -c 1 -W 10 "$(address_of bob)"
+    check "bob reaches alice" ip netns exec bob ping -q -c 1 -W 10 "$(address_of alice)"
+    check "alice reaches the gateway" ip netns exec alice ping -q -c 1 -W 10 10.90.0.1
+    check "the host reaches bob" ping -q -c 1 -W 10 "$(address_of bob)"
 
     heading "5. CHECK compares the result with the kernel"
     result=$(cat /run/demo/alice.json)
@@ -159,7 +159,7 @@ isolated_containers() {
         add "$network" "$name"
     done
     show bridge -d link
-    check "carol reaches the gateway" ip netns exec carol ping -q -c 1 -W 2 10.93.0.1
+    check "carol reaches the gateway" ip netns exec carol ping -q -c 1 -W 10 10.93.0.1
     if ip netns exec carol ping -q -c 1 -W 1 "$(address_of dave)" >/dev/null 2>&1; then
         not_ok "carol reaches dave, and should not"
     else

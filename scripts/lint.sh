@@ -36,12 +36,18 @@ may_import() {
     Sources/Netlink/Wire/* | Sources/Netlink/Session/*) say 'CLibMNL CLinux NetworkTypes System' ;;
     Sources/Netlink/*) say 'CLinux NetworkTypes System' ;;
     Sources/Netfilter/*) say 'CLibMNL CLibNFTNL CLinux Netlink NetworkTypes System' ;;
+    Sources/Overlay/*) say 'CLinux Netfilter Netlink NetworkTypes System' ;;
+    Sources/Control/*) say 'CLinux JSON System' ;;
     Sources/DBus/*) say 'NetworkTypes System' ;;
     Sources/IPAM/*) say 'JSON NetworkTypes System' ;;
     Sources/PluginKit/*) say 'CNI DBus IPAM JSON Netfilter Netlink NetworkTypes System' ;;
     Sources/Plugins/Firewall/*) say "$plugin_rooms DBus Netfilter" ;;
+    Sources/Plugins/OverlayVXLAN/*) say "$plugin_rooms Control Netfilter Overlay" ;;
     Sources/Plugins/*) say "$plugin_rooms DBus Netfilter" ;;
     Sources/Gossip/* | Sources/Cluster/*) say 'NetworkTypes' ;;
+    Sources/ClusterGraph/*) say '' ;;
+    Sources/CNIRuntime/*) say 'CNI Gossip JSON System' ;;
+    Sources/Networks/*) say 'CNI CNIRuntime JSON NetworkTypes System' ;;
     Sources/Daemon/* | Sources/Commands/swiftletd/* | Sources/Commands/swiftlet/*) say '*' ;;
     Sources/Commands/*) say 'PluginKit *Plugin' ;;
     *) say 'unknown' ;;

@@ -2,6 +2,9 @@ public import Gossip
 public import JSON
 internal import NetworkTypes
 
+/// The usual port of the cluster's tables.
+public let defaultClusterPort: UInt16 = 7947
+
 /// What a daemon is told by its file and its flags.
 public struct Configuration: Equatable, Sendable {
     /// The timings all nodes of a cluster share.
@@ -49,6 +52,14 @@ public struct Configuration: Equatable, Sendable {
     public var stateDirectory: String? = "/var/lib/swiftlet"
     /// The control socket.
     public var socket = "/run/swiftlet/swiftletd.sock"
+    /// The cluster's name: hosts of different clusters refuse each other's frames, and their networks have other ids.
+    public var cluster = "swiftlet"
+    /// The port of the cluster's tables, UDP and TCP, at the address of `bind`.
+    public var clusterPort = defaultClusterPort
+    /// The address, or the interface, at which VXLAN is received; nil for the advertised address.
+    public var vtep: String?
+    /// The hosts that share the address blocks of networks from the beginning, by name; empty to let those of `join` decide.
+    public var seeds: [String] = []
     /// The timings.
     public var profile = Profile.lan
     /// What the node says about itself; together at most 512 bytes.
@@ -87,6 +98,15 @@ public struct Configuration: Equatable, Sendable {
         case "keyring": keyring = try reader.string()
         case "stateDir": stateDirectory = try reader.string()
         case "socket": socket = try reader.string() ?? socket
+        case "cluster":
+            cluster = try reader.string() ?? cluster
+            if !NodeName.isValid(cluster) {
+                throw reader.error("must have 1 to \(NodeName.limit) letters, digits, '-' or '.'")
+            }
+        case "clusterPort":
+            if let port = try reader.integer(in: 1...65535) { clusterPort = UInt16(clamping: port) }
+        case "vtep": vtep = try reader.string()
+        case "seeds": seeds = try reader.strings()
         case "profile": profile = try Self.choice(reader) ?? profile
         case "log": log = try Self.choice(reader) ?? log
         case "tags":

@@ -36,21 +36,31 @@ public enum DaemonMain {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         let log = logger(configuration.log.level)
         let lock = try configuration.stateDirectory.map { directory in try StateLock(directory) }
-        let node = try makeNode(configuration, log)
+        let parts = try DaemonParts(configuration, log)
+        let (node, cluster) = (parts.node, parts.cluster)
         let socket = configuration.socket
         let control = try finishing {
+            // The kernel is held to the tables before anybody may ask for something new.
+            try await cluster.open(keyRing: parts.keyRing)
             try await node.open(at: configuration.bind)
             await node.startSaving()
             return try await ControlServer.open(socket, node: node)
         }
         if !configuration.join.isEmpty { finishing { await node.join(configuration.join) } }
-        log.info("ready", metadata: ["node": "\(node.name)", "socket": "\(socket)"])
+        log.info("ready", metadata: ["node": "\(node.name)", "host": "\(cluster.key.id)", "socket": "\(socket)"])
         node.left.futureResult.whenComplete { _ in kill(getpid(), SIGUSR1) }
         wait: while true {
             switch signals.wait() {
             case SIGHUP: finishing { await node.reload(reload, log) }
             case SIGUSR1: break wait
             case let signal:
+                let endpoints = (try? finishing { await cluster.endpointCount }) ?? 0
+                if endpoints > 0 {
+                    // To leave would take the rows of running containers from the others; a daemon that only stops, for
+                    // an upgrade, is missed and comes back.
+                    log.info("stopping; containers stay reachable", metadata: ["endpoints": "\(endpoints)"])
+                    break wait
+                }
                 log.info("leaving", metadata: ["signal": "\(signal)"])
                 finishing { await node.leave() }
             }
@@ -58,44 +68,20 @@ public enum DaemonMain {
         finishing {
             await node.saveNow()
             await node.close()
+            await cluster.close()
             try? await control.close()
         }
         _ = unsafe unlink(socket)
+        parts.journal.close()
         withExtendedLifetime(lock) {}
         log.info("left")
         return 0
-    }
-
-    private static func makeNode(_ configuration: Configuration, _ log: Logger) throws -> Node {
-        let keyRingFile = configuration.keyring.map(KeyRingFile.init(path:))
-        let stateFile = try configuration.stateDirectory.map { try StateFile(directory: $0) }
-        let name = try configuration.node ?? hostName()
-        let endpoint = try Advertised.endpoint(bind: configuration.bind, wanted: configuration.advertise)
-        var random = KernelRandom()
-        let instance: Instance
-        do {
-            instance = try Instance(
-                name: name, endpoint: endpoint, tags: configuration.tags, settings: configuration.profile.settings,
-                keyRing: try keyRingFile?.load(), cipher: AESGCMCipher(), memory: try stateFile?.load() ?? .init(),
-                now: monotonicNanoseconds(), random: &random)
-        } catch let fault as Instance.Fault {
-            throw StartFault("the node cannot start: \(fault)")
-        }
-        return Node(
-            instance: instance, loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
-            clock: { monotonicNanoseconds() }, random: random, log: log, keyRingFile: keyRingFile,
-            stateFile: stateFile)
     }
 
     private static func logger(_ level: Logger.Level) -> Logger {
         var log = Logger(label: "swiftletd")
         log.logLevel = level
         return log
-    }
-
-    private static func hostName() throws -> String {
-        let text = try Files.text("/proc/sys/kernel/hostname")
-        return String(text.prefix { !$0.isWhitespace })
     }
 
     /// Waits on the main thread, which has nothing else to do, for work on the loop.
@@ -166,9 +152,10 @@ extension Node {
     /// Announces the tags of the configuration as it is now.
     func reload(_ configuration: @Sendable () throws -> Configuration, _ log: Logger) {
         do {
-            let tags = try configuration().tags
-            if let reason = order(.setTags(tags)) { throw StartFault(reason) }
-            log.info("reloaded", metadata: ["tags": "\(tags)"])
+            var wanted = tags
+            wanted.configured = try configuration().tags
+            if let reason = announce(wanted) { throw StartFault(reason) }
+            log.info("reloaded", metadata: ["tags": "\(wanted.announced)"])
         } catch {
             log.error("not reloaded: \(error)")
         }

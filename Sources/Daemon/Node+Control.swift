@@ -11,7 +11,9 @@ extension Node {
         do {
             switch (request.method, request.path) {
             case ("GET", "/healthz"): return .now(health)
-            case ("GET", "/metrics"): return .now(metrics)
+            case ("GET", "/metrics"):
+                collectMetrics(later)
+                return .later
             case ("GET", "/v1/status"): return .now(ControlResponse(status))
             case ("GET", "/v1/members"): return .now(ControlResponse(members))
             case ("GET", "/v1/rtt"): return .now(try roundTrip(request))
@@ -29,6 +31,9 @@ extension Node {
             case ("POST", "/v1/event"): return try sendEvent(request)
             case ("POST", "/v1/query"): return try sendQuery(request, later)
             case ("POST", "/v1/respond"): return try respond(request)
+            case (_, let path) where ClusterNode.serves(path):
+                cluster.take(request, later: later)
+                return .later
             default: return .now(.refusal(404, "no \(request.method) \(request.path)"))
             }
         } catch let refusal as Refusal {
@@ -130,12 +135,17 @@ extension Node {
     /// `set` adds or replaces tags, `delete` drops some; the others stay.
     private func setTags(_ request: ControlRequest) throws -> ControlReply {
         let document = try request.document()
-        var tags = instance.member(name)?.tags ?? [:]
-        for tag in try document.member("delete").strings() { tags[tag] = nil }
+        let delete = try document.member("delete").strings()
+        var set: [String: String] = [:]
         for member in try document.member("set").object()?.members ?? [] {
-            tags[member.key] = try Reader(member.value, path: "set.\(member.key)").string() ?? ""
+            set[member.key] = try Reader(member.value, path: "set.\(member.key)").string() ?? ""
         }
-        return outcome(of: .setTags(tags))
+        for tag in tags.own.keys where set[tag] != nil || delete.contains(tag) {
+            throw Refusal(reason: "\(tag): this tag is the daemon's own")
+        }
+        var wanted = tags
+        wanted.change(set: set, delete: delete)
+        return announce(wanted).map { .now(.refusal(409, $0)) } ?? .now(ControlResponse(.object(Object())))
     }
 
     private func sendEvent(_ request: ControlRequest) throws -> ControlReply {

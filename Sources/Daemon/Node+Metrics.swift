@@ -2,8 +2,15 @@ internal import Gossip
 internal import JSON
 
 extension Node {
-    /// The counters in Prometheus' text format, version 0.0.4.
-    var metrics: ControlResponse {
+    /// The counters in Prometheus' text format, version 0.0.4: the gossip's and the overlay's.
+    func collectMetrics(_ later: @escaping Answer) {
+        let (own, cluster) = (metrics, cluster)
+        Task { later(ControlResponse(text: own + (await cluster.metrics()), type: Self.metricsType)) }
+    }
+
+    private static let metricsType = "text/plain; version=0.0.4; charset=utf-8"
+
+    private var metrics: String {
         var text = ""
         func family(_ name: String, _ type: String, _ help: String) {
             text += "# HELP swiftletd_\(name) \(help)\n# TYPE swiftletd_\(name) \(type)\n"
@@ -29,10 +36,10 @@ extension Node {
             family(name, "counter", "How often the gossip engine counted '\(counter)'.")
             text += "swiftletd_\(name) \(instance.count(of: counter))\n"
         }
-        return ControlResponse(text: text, type: "text/plain; version=0.0.4; charset=utf-8")
+        return text
     }
 
-    private static func snake(_ name: String) -> String {
+    static func snake(_ name: String) -> String {
         name.reduce(into: "") { text, character in
             if character.isUppercase { text += "_" }
             text += character.lowercased()

@@ -1,8 +1,6 @@
 internal import Gossip
 internal import Logging
 internal import NIOCore
-internal import NIOPosix
-internal import System
 
 extension Node {
     /// How often what must survive a restart is written, when it changed.
@@ -10,19 +8,17 @@ extension Node {
 
     /// Begins to save what must survive a restart.
     func startSaving() {
-        guard stateFile != nil else { return }
         save()
         loop.scheduleRepeatedTask(initialDelay: Self.saveInterval, delay: Self.saveInterval) { _ in
             self.assumeIsolated { $0.save() }
         }
     }
 
-    /// Saves on another thread: a slow disk must not make us look dead.
     private func save() {
         let memory = instance.memory
-        guard let stateFile, memory != savedMemory, !isSaving else { return }
+        guard memory != savedMemory, !isSaving else { return }
         isSaving = true
-        NIOThreadPool.singleton.runIfActive(eventLoop: loop) { try stateFile.save(memory) }
+        journal.commit([JournalChange(JournalKey(.gossip), memory.journaled)], on: loop)
             .whenComplete { result in self.assumeIsolated { $0.saved(memory, result) } }
     }
 
@@ -36,15 +32,20 @@ extension Node {
 
     /// Saves at once, before the process ends.
     func saveNow() {
-        guard let stateFile else { return }
         do {
-            try stateFile.save(instance.memory)
+            try journal.commitNow([JournalChange(JournalKey(.gossip), instance.memory.journaled)])
         } catch {
             log.error("state not saved: \(error)")
         }
     }
 
-    func save(_ keyRing: KeyRing) {
+    func changed(_ keyRing: KeyRing) {
+        let cluster = cluster
+        cluster.loop.execute { cluster.assumeIsolated { $0.use(keyRing) } }
+        save(keyRing)
+    }
+
+    private func save(_ keyRing: KeyRing) {
         log.info("keys changed", metadata: ["keys": "\(keyRing.keys.count)"])
         guard let keyRingFile else { return }
         do {

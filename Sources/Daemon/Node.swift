@@ -26,7 +26,12 @@ actor Node {
     private var random: any RandomNumberGenerator & Sendable
     private(set) var instance: Instance
     let keyRingFile: KeyRingFile?
-    let stateFile: StateFile?
+    let journal: Journal
+    /// The overlay's side of the daemon, told of members and keys.
+    nonisolated let cluster: ClusterNode
+    let clusterPort: UInt16
+    /// The tags of the configuration and those set through the control API.
+    var tags: NodeTags
 
     var datagrams: (any Channel)?
     var listener: (any Channel)?
@@ -51,7 +56,8 @@ actor Node {
     /// Takes over an engine that was not started yet.
     init(
         instance: Instance, loop: any EventLoop, clock: @escaping @Sendable () -> Nanoseconds,
-        random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, stateFile: StateFile?
+        random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, journal: Journal,
+        cluster: ClusterNode, clusterPort: UInt16, tags: NodeTags
     ) {
         self.instance = instance
         name = instance.name
@@ -62,7 +68,10 @@ actor Node {
         self.random = random
         self.log = log
         self.keyRingFile = keyRingFile
-        self.stateFile = stateFile
+        self.journal = journal
+        self.cluster = cluster
+        self.clusterPort = clusterPort
+        self.tags = tags
         left = loop.makePromise(of: Void.self)
     }
 
@@ -116,6 +125,7 @@ actor Node {
         case .member(let change, let member):
             let metadata: Logger.Metadata = ["member": "\(member.name)", "address": "\(member.endpoint)"]
             log.info("member \(change)", metadata: metadata)
+            tellCluster(change, member)
             tell(.member(change, member))
         case .userEvent(let event): tell(.userEvent(event))
         case .query(let query): receive(query)
@@ -124,7 +134,7 @@ actor Node {
             questions[token]?.answers.append((node, payload))
         case .keyResponse(let token, let node, let response): answered(token, node, response)
         case .queryFinished(let token): finish(token)
-        case .keyRingChanged(let keyRing): save(keyRing)
+        case .keyRingChanged(let keyRing): changed(keyRing)
         case .left: left.succeed()
         case .notice(let notice): report(notice)
         }

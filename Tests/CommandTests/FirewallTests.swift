@@ -63,7 +63,7 @@ struct FirewallTests {
             for (from, to, isOpen) in [
                 (0, 1, within), (2, 3, within), (0, 2, row.policy == "open"), (3, 1, row.policy == "open"),
             ] {
-                let answer = try lab.ask(.tcp, plain(to, family), from: "c\(from)", timeout: isOpen ? 3000 : 200)
+                let answer = try lab.ask(.tcp, plain(to, family), from: "c\(from)", timeout: isOpen ? 10_000 : 200)
                 let isSeen = answer?.hasPrefix("c\(to) ") == true
                 #expect(isSeen == isOpen, "c\(from) to c\(to), family \(family): \(answer ?? "nothing")")
             }

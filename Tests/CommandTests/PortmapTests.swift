@@ -25,7 +25,7 @@ struct PortmapTests {
             _ port: UInt16, _ transport: Transport = .tcp, from place: String? = "outside",
             at address: String = "192.0.2.1", expectsNothing: Bool = false
         ) throws -> String? {
-            try lab.ask(transport, address, port, from: place, timeout: expectsNothing ? 250 : 3000)
+            try lab.ask(transport, address, port, from: place, timeout: expectsNothing ? 250 : 10_000)
         }
     }
 
@@ -137,7 +137,7 @@ struct PortmapTests {
         let second = try lab.add(chain(8090, "192.0.2.3"), "c1").orFail()
         func ask(_ port: UInt16, as client: String, expectsNothing: Bool = false) throws -> String? {
             try lab.ask(
-                .tcp, "192.0.2.1", port, from: "outside", sourceAddress: client, timeout: expectsNothing ? 250 : 3000)
+                .tcp, "192.0.2.1", port, from: "outside", sourceAddress: client, timeout: expectsNothing ? 250 : 10_000)
         }
         #expect(try ask(8080, as: "192.0.2.2") == "c0 192.0.2.2")
         #expect(try ask(8080, as: "192.0.2.3", expectsNothing: true) == nil)

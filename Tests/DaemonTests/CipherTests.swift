@@ -59,14 +59,4 @@ struct CipherTests {
             #expect(throws: (any Error).self) { try file.load() }
         }
     }
-
-    @Test func remembersItsState() throws {
-        let directory = try TemporaryDirectory()
-        let file = try StateFile(directory: directory.appending("state"))
-        #expect(try file.load() == Instance.Memory())
-        let memory = Instance.Memory(
-            incarnation: .max, memberTime: 5, eventTime: 6, queryTime: 7, peers: try [#require(Endpoint(text: "::1"))])
-        try file.save(memory)
-        #expect(try file.load() == memory)
-    }
 }

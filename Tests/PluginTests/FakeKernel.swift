@@ -14,6 +14,8 @@ final class FakeKernel {
         var vlans: [Int32: Set<PortVLAN>] = [:]
         var disciplines: [Int32: [DisciplinePosition: QueueDiscipline]] = [:]
         var filters: [Int32: [TrafficFilter]] = [:]
+        var neighbours: [Neighbour] = []
+        var forwarding: [ForwardingEntry] = []
     }
 
     /// The namespaces by descriptor; 0 is the host's.
@@ -69,6 +71,8 @@ final class FakeKernel {
         namespace.vlans[index] = nil
         namespace.disciplines[index] = nil
         namespace.filters[index] = nil
+        namespace.neighbours.removeAll { $0.link == index }
+        namespace.forwarding.removeAll { $0.link == index }
         for (other, port) in namespace.links where port.master == index { namespace.links[other]?.master = nil }
         let parts = "/\(link.name)/"
         namespace.parameters = namespace.parameters.filter { !$0.key.contains(parts) }
@@ -105,7 +109,9 @@ final class FakeStack: NetworkStack {
 
     func createLink(_ spec: LinkSpec) throws(NetlinkError) {
         try kernel.count("create link", spec.name)
-        if try link(named: spec.name) != nil { throw error("create link", spec.name, .fileExists) }
+        if spec.namespace == nil, try link(named: spec.name) != nil {
+            throw error("create link", spec.name, .fileExists)
+        }
         var link = Link(index: kernel.newIndex(), name: spec.name)
         link.mac = spec.mac ?? MACAddress(locallyAdministered: UInt64(link.index))
         link.mtu = spec.mtu ?? 1500
@@ -138,8 +144,14 @@ final class FakeStack: NetworkStack {
             if kernel.lacking.contains("ifb") { throw error("create link", spec.name, .notSupported) }
             link.kind = "ifb"
         }
-        here.links[link.index] = link
-        here.parameters["net/ipv6/conf/\(link.name)/accept_ra"] = "1"
+        let place = spec.namespace ?? descriptor
+        if spec.namespace != nil,
+            kernel.namespaces[place]?.links.values.contains(where: { $0.name == spec.name }) == true
+        {
+            throw error("create link", spec.name, .fileExists)
+        }
+        kernel.namespaces[place, default: FakeKernel.Namespace()].links[link.index] = link
+        kernel.namespaces[place]?.parameters["net/ipv6/conf/\(link.name)/accept_ra"] = "1"
     }
 
     func changeLink(index: Int32, _ change: LinkChange) throws(NetlinkError) {

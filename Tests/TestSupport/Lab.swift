@@ -61,6 +61,9 @@ public final class Lab: Sendable {
         return descriptor
     }
 
+    /// A path that leads to the host's network namespace from every lab, as long as this one lives.
+    public var networkPath: String { "/proc/\(getpid())/fd/\(network.rawValue)" }
+
     /// The path of a container's network namespace, as the plugins see it.
     public func netns(_ name: String) -> String { "/run/netns/\(name)" }
 

@@ -22,7 +22,7 @@ outside_who() { outside "${fetch[@]}" "http://$1/cgi-bin/who"; }
 inside_who() { inside "$1" "${fetch[@]}" "http://$2/cgi-bin/who"; }
 awaited_who() {
     local attempt
-    for ((attempt = 0; attempt < 30; attempt++)); do
+    for ((attempt = 0; attempt < 100; attempt++)); do
         if who "$1" >/dev/null 2>&1; then break; fi
         sleep 0.1
     done

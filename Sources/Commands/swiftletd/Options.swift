@@ -27,6 +27,12 @@ struct Options: ParsableCommand {
     var stateDirectory: String?
     @Option(help: "Control socket (default: /run/swiftlet/swiftletd.sock).")
     var socket: String?
+    @Option(help: "Name of the cluster (default: swiftlet).")
+    var cluster: String?
+    @Option(help: "Port for the tables of networks and endpoints, UDP and TCP (default: 7947).")
+    var clusterPort: UInt16?
+    @Option(help: "Address, or interface, at which VXLAN is received (default: the advertised address).")
+    var vtep: String?
     @Option(help: "Timings: lan, fast or wan; the same on all nodes.")
     var profile: Configuration.Profile?
     @Option(name: .customLong("tag"), help: "KEY=VALUE that the others see; may be repeated.")
@@ -51,6 +57,9 @@ struct Options: ParsableCommand {
         if let keyring { merged.keyring = keyring }
         if let stateDirectory { merged.stateDirectory = stateDirectory.isEmpty ? nil : stateDirectory }
         if let socket { merged.socket = socket }
+        if let cluster { merged.cluster = cluster }
+        if let clusterPort { merged.clusterPort = clusterPort }
+        if let vtep { merged.vtep = vtep }
         if let profile { merged.profile = profile }
         if let log { merged.log = log }
         for tag in tags { merged.tags[tag.name] = tag.value }

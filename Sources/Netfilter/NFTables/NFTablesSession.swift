@@ -113,6 +113,8 @@ public final class NFTablesSession {
         public let comment: String?
         /// Whether it ends in a drop or a reject, in the words of `iptables-nft`, too.
         public let isRefusing: Bool
+        /// The packets its counter has seen; nil without one.
+        public let packets: UInt64?
 
         /// The chains it leads to.
         var jumps: [String] {
@@ -141,7 +143,8 @@ public final class NFTablesSession {
                 chain: name, handle: handle,
                 rule: decoder?.isUnderstood == false ? nil : Rule(statements, comment: comment),
                 statements: statements, comment: comment,
-                isRefusing: decoder?.isRefusing == true || statements.contains(.verdict(.drop)))
+                isRefusing: decoder?.isRefusing == true || statements.contains(.verdict(.drop)),
+                packets: decoder?.packets)
         }
     }
 

@@ -16,6 +16,8 @@ struct RuleDecoder {
 
     /// What was understood.
     private(set) var statements: [Statement] = []
+    /// What its counter has counted.
+    private(set) var packets: UInt64?
     private var registers: [Int: Loaded] = [:]
     private var mask: [UInt8]?
     /// A map whose value lies in the registers.
@@ -77,7 +79,9 @@ struct RuleDecoder {
         case "cmp": readComparison(attributes)
         case "lookup": readLookup(attributes)
         case "immediate": readImmediate(attributes)
-        case "counter": append(.counter)
+        case "counter":
+            packets = attributes.number64(NFTA_COUNTER_PACKETS.rawValue)
+            append(.counter)
         case "masq": append(.masquerade)
         case "nat": readTranslation(attributes)
         case "reject", "target":
@@ -107,6 +111,7 @@ struct RuleDecoder {
         }
         let all: [Selector] = [
             .ipSource, .ipDestination, .ip6Source, .ip6Destination, .sourcePort, .destinationPort, .etherSource,
+            .vxlanIdentifier,
         ]
         let fitting = all.filter { selector in
             guard let place = selector.payload else { return false }

@@ -241,6 +241,7 @@ extension Selector {
         case .sourcePort: return PayloadPlace(base: transport, offset: 0, length: 2)
         case .destinationPort: return PayloadPlace(base: transport, offset: 2, length: 2)
         case .etherSource: return PayloadPlace(base: link, offset: 6, length: 6)
+        case .vxlanIdentifier: return PayloadPlace(base: transport, offset: 12, length: 3)
         default: return nil
         }
     }

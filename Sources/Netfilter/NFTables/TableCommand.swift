@@ -16,6 +16,8 @@ public enum TableCommand: Sendable {
     case addElements(Table.Identifier, set: String, [Element], isNew: Bool, isInterval: Bool = false)
     /// `nft delete element`; refused when there is none.
     case removeElements(Table.Identifier, set: String, [Element], isInterval: Bool = false)
+    /// `nft delete set` or `nft delete map`; refused while a rule uses it. Elements in it go, too.
+    case removeSet(Table.Identifier, String)
     /// `nft delete rule … handle`.
     case removeRule(Table.Identifier, chain: String, handle: UInt64)
     /// `nft flush chain`.
@@ -55,6 +57,7 @@ public enum TableCommand: Sendable {
             return "add element \(table) \(set) { \(Self.list(elements)) }"
         case .removeElements(let table, let set, let elements, _):
             return "delete element \(table) \(set) { \(Self.list(elements)) }"
+        case .removeSet(let table, let name): return "delete set \(table) \(name)"
         case .removeRule(let table, let chain, let handle): return "delete rule \(table) \(chain) handle \(handle)"
         case .flushChain(let table, let name): return "flush chain \(table) \(name)"
         case .removeChain(let table, let name): return "delete chain \(table) \(name)"
@@ -124,6 +127,10 @@ public enum TableCommand: Sendable {
         case .addSet(let table, let set):
             let object = Self.object(table, set, number)
             begin(&builder, NFT_MSG_NEWSET, table, NLM_F_CREATE | acknowledge)
+            unsafe builder.putPayload(room: Self.room) { unsafe object.build(into: $0) }
+        case .removeSet(let table, let name):
+            let object = LibrarySet(table, name)
+            begin(&builder, NFT_MSG_DELSET, table, acknowledge)
             unsafe builder.putPayload(room: Self.room) { unsafe object.build(into: $0) }
         case .addElements(let table, let set, let elements, let isNew, let isInterval):
             let flags = NLM_F_CREATE | (isNew ? NLM_F_EXCL : 0)

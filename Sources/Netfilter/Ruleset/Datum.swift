@@ -2,6 +2,8 @@ public import NetworkTypes
 
 /// The type of a key or value, with `nft`'s number for it (its `enum datatypes`), by which `nft list` prints elements.
 public enum DataType: UInt32, Hashable, Sendable {
+    /// A number of 3 bytes: what raw matches such as `@th,96,24` compare.
+    case integer = 4
     /// An IPv4 address, 4 bytes.
     case ipv4_addr = 7
     /// An IPv6 address, 16 bytes.
@@ -23,6 +25,7 @@ public enum DataType: UInt32, Hashable, Sendable {
         case .ipv4_addr, .mark: 4
         case .ipv6_addr, .ifname: 16
         case .ether_addr: 6
+        case .integer: 3
         case .inet_proto: 1
         case .inet_service: 2
         }
@@ -82,6 +85,8 @@ public enum Datum: Hashable, Sendable {
     case mark(UInt32)
     /// An interface's name.
     case interface(String)
+    /// A number below 2²⁴.
+    case number(UInt32)
 
     /// The type.
     public var type: DataType {
@@ -93,6 +98,7 @@ public enum Datum: Hashable, Sendable {
         case .port: .inet_service
         case .mark: .mark
         case .interface: .ifname
+        case .number: .integer
         }
     }
 
@@ -106,6 +112,7 @@ public enum Datum: Hashable, Sendable {
         case .mark(let mark): hostOrderBytes(mark)
         case .interface(let name):
             Array((Array(name.utf8) + [UInt8](repeating: 0, count: 16)).prefix(16))
+        case .number(let number): [16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) }
         }
     }
 
@@ -123,6 +130,7 @@ public enum Datum: Hashable, Sendable {
         case .inet_proto: self = .transport(TransportProtocol(rawValue: bytes[0]))
         case .inet_service: self = .port(UInt16(bytes[0]) << 8 | UInt16(bytes[1]))
         case .mark: self = .mark(hostOrderNumber(bytes))
+        case .integer: self = .number(bytes.reduce(0) { $0 << 8 | UInt32($1) })
         case .ifname: self = .interface(String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self))
         }
     }

@@ -146,6 +146,7 @@ extension Selector {
         case .outputInterface: "oifname"
         case .mark: "meta mark"
         case .etherSource: "ether saddr"
+        case .vxlanIdentifier: "@th,96,24"
         }
     }
 
@@ -231,6 +232,7 @@ extension Datum {
             let digits = String(mark, radix: 16)
             return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
         case .interface(let name): return "\"\(name)\""
+        case .number(let number): return "0x\(String(number, radix: 16))"
         }
     }
 }

@@ -24,6 +24,8 @@ public enum Selector: Hashable, Sendable {
     case mark
     /// `ether saddr`; in the bridge family.
     case etherSource
+    /// `@th,96,24`: the VNI of a VXLAN packet (RFC 7348), behind eight bytes of UDP and four of flags.
+    case vxlanIdentifier
 
     /// The type of what is found.
     public var type: DataType {
@@ -35,6 +37,7 @@ public enum Selector: Hashable, Sendable {
         case .inputInterface, .outputInterface: .ifname
         case .mark: .mark
         case .etherSource: .ether_addr
+        case .vxlanIdentifier: .integer
         }
     }
 

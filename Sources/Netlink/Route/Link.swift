@@ -181,14 +181,21 @@ public struct LinkSpec: Equatable, Sendable {
     public var mtu: UInt32?
     /// Whether it is set up as it is made.
     public var isUp: Bool
+    /// A descriptor of the namespace it is born in (`IFLA_NET_NS_FD`); our own when nil. What a VXLAN sends goes by the
+    /// namespace of the one who made it, wherever it is born.
+    public var namespace: Int32?
 
     /// Describes a link to be made.
-    public init(name: String, kind: Kind, mac: MACAddress? = nil, mtu: UInt32? = nil, isUp: Bool = false) {
+    public init(
+        name: String, kind: Kind, mac: MACAddress? = nil, mtu: UInt32? = nil, isUp: Bool = false,
+        namespace: Int32? = nil
+    ) {
         self.name = name
         self.kind = kind
         self.mac = mac
         self.mtu = mtu
         self.isUp = isUp
+        self.namespace = namespace
     }
 }
 

@@ -45,6 +45,7 @@ extension MessageBuilder {
         put(IFLA_IFNAME, text: spec.name)
         if let mac = spec.mac { put(IFLA_ADDRESS, mac) }
         if let mtu = spec.mtu { put(IFLA_MTU, mtu) }
+        if let namespace = spec.namespace { put(IFLA_NET_NS_FD, namespace) }
         if case .macvlan(let parent, _) = spec.kind { put(IFLA_LINK, parent) }
         nest(IFLA_LINKINFO) { info in
             switch spec.kind {

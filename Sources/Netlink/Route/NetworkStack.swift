@@ -38,7 +38,7 @@ public struct NetlinkError: Error, Equatable, Sendable, CustomStringConvertible 
 ///
 /// ``RouteSession`` speaks to the kernel; tests put a fake or a fault injector in its place. Every verb is one request
 /// that either happened or did not.
-public protocol NetworkStack: TrafficControl {
+public protocol NetworkStack: TrafficControl, ForwardingTables {
     // MARK: Links
 
     /// The link of that name, nil when there is none. Equivalent: `ip -d link show NAME`.

@@ -26,6 +26,7 @@ public struct GwbridgeCommands: PluginCommands {
     public func add(_ request: Request) throws -> CNIResult {
         let configuration = try GwbridgeConfiguration(request)
         let chained = try request.configuration.previousResult()
+        if let chained, try isInternal(chained) { return chained }
         let addresses = try GatewayAddresses(subnet: subnet(configuration), request)
         let attachment = attachment(configuration, request, after: chained)
         let owner = FilterOwner(identity(request))
@@ -60,6 +61,7 @@ public struct GwbridgeCommands: PluginCommands {
         guard let previous = try request.configuration.previousResult() else {
             throw CNIError(CNIError.Code.invalidConfiguration, "Required prevResult missing")
         }
+        if try isInternal(previous) { return }
         try GatewayAddresses(subnet: subnet(configuration), request).check()
         let tag = AttachmentTag(identity(request))
         // The container's end follows the host's, which is named by its tag.
@@ -140,6 +142,14 @@ public struct GwbridgeCommands: PluginCommands {
         return BridgeAttachment(
             system: system, settings: settings, tag: AttachmentTag(identity(request)),
             sandbox: request.invocation.netns, interfaceName: name)
+    }
+
+    /// Whether an earlier plugin made the container part of an overlay that has no way out: it says so in its bridge's alias.
+    private func isInternal(_ chained: CNIResult) throws -> Bool {
+        guard let first = chained.interfaces.first, let path = first.sandbox,
+            path.hasPrefix(OverlayMark.namespaceDirectory + "/")
+        else { return false }
+        return try system.container(at: path).stack.link(named: first.name)?.alias == OverlayMark.internalAlias
     }
 
     // MARK: Parts

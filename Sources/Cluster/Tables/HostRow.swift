@@ -1,0 +1,63 @@
+public import NetworkTypes
+
+/// What a host says about itself.
+public struct HostRow: Hashable, Sendable {
+    /// Its Ed25519 public key, 32 bytes; the host id is derived from it.
+    public var publicKey: [UInt8]
+    /// The addresses at which it can receive VXLAN, at most 8.
+    public var addresses: [IPAddress]
+    /// The MTU of its underlay, bytes; 0 when it is not known.
+    public var underlayMTU: UInt32
+    /// The version of the suite it runs.
+    public var suiteVersion: String
+    /// Its name, for people; at most 255 bytes.
+    public var nodeName: String
+
+    /// Makes a row.
+    public init(
+        publicKey: [UInt8], addresses: [IPAddress] = [], underlayMTU: UInt32 = 0, suiteVersion: String = "",
+        nodeName: String = ""
+    ) {
+        self.publicKey = publicKey
+        self.addresses = addresses
+        self.underlayMTU = underlayMTU
+        self.suiteVersion = suiteVersion
+        self.nodeName = nodeName
+    }
+
+    /// The value of the record.
+    public var encoded: [UInt8] {
+        var fields = FieldWriter()
+        fields.add(1, publicKey)
+        for address in addresses.prefix(8) { fields.add(2, address) }
+        if underlayMTU != 0 { fields.add(3, number: UInt64(underlayMTU)) }
+        if !suiteVersion.isEmpty { fields.add(4, suiteVersion) }
+        if !nodeName.isEmpty { fields.add(5, nodeName) }
+        return fields.bytes
+    }
+
+    /// Reads a record's value; nil when it is damaged or has no public key.
+    public init?(decoding bytes: some Sequence<UInt8>) {
+        self.init(publicKey: [])
+        var reader = FieldReader(bytes)
+        while let field = reader.next() {
+            switch field.tag {
+            case 1: publicKey = Array(field.content)
+            case 2:
+                guard let address = field.address, addresses.count < 8 else { return nil }
+                addresses.append(address)
+            case 3:
+                guard let number = field.number(upTo: UInt64(UInt32.max)) else { return nil }
+                underlayMTU = UInt32(number)
+            case 4:
+                guard let text = field.text() else { return nil }
+                suiteVersion = text
+            case 5:
+                guard let text = field.text() else { return nil }
+                nodeName = text
+            default: break
+            }
+        }
+        guard !reader.isBroken, publicKey.count == 32 else { return nil }
+    }
+}

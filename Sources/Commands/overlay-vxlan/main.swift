@@ -1,0 +1,4 @@
+import OverlayVXLANPlugin
+import PluginKit
+
+PluginMain.run(OverlayCommands())

@@ -1,0 +1,99 @@
+internal import NIOCore
+internal import NIOPosix
+internal import Synchronization
+internal import System
+
+/// The journal on its own thread: a slow disk must not make us look dead.
+///
+/// Changes that come while the disk is busy are written together, so many callers wait for few `fsync`s.
+final class Journal: Sendable {
+    private struct Waiting {
+        var changes: [JournalChange] = []
+        var promises: [EventLoopPromise<Void>] = []
+    }
+
+    /// What was held when it was opened.
+    let entries: [JournalKey: [UInt8]]
+    /// Whether the last changes before that may be missing.
+    let mayLackChanges: Bool
+    private let file: Mutex<JournalFile?>
+    private let waiting = Mutex(Waiting())
+    private let thread = NIOThreadPool(numberOfThreads: 1)
+    private let written = Atomic<UInt64>(0)
+    private let failed = Atomic<UInt64>(0)
+
+    /// Opens the journal of a state directory; with nil nothing is kept.
+    ///
+    /// - Throws: ``StartFault`` when what is on the disk cannot be trusted.
+    init(directory: String?) throws {
+        var file: JournalFile?
+        if let directory {
+            try Files.makeDirectories(directory, mode: 0o700)
+            file = try JournalFile(directory: directory)
+        }
+        entries = file?.entries ?? [:]
+        mayLackChanges = file?.mayLackChanges ?? false
+        self.file = Mutex(file)
+        thread.start()
+    }
+
+    /// The number of writes to the disk, each with its `fsync`, and of those that failed.
+    var counts: (written: UInt64, failed: UInt64) {
+        (written.load(ordering: .relaxed), failed.load(ordering: .relaxed))
+    }
+
+    /// Writes changes; the future succeeds, on `loop`, when they are on the disk. Changes of one caller stay in order.
+    func commit(_ changes: [JournalChange], on loop: any EventLoop) -> EventLoopFuture<Void> {
+        let promise = loop.makePromise(of: Void.self)
+        let isFirst = waiting.withLock { waiting in
+            waiting.changes += changes
+            waiting.promises.append(promise)
+            return waiting.promises.count == 1
+        }
+        // Whoever comes while the disk is busy goes with the next write.
+        if isFirst { thread.submit { [self] _ in drain() } }
+        return promise.futureResult
+    }
+
+    /// Writes changes and waits for the disk.
+    func commitNow(_ changes: [JournalChange]) throws(SystemError) {
+        let outcome = write(changes)
+        if case .failure(let error) = outcome { throw error }
+    }
+
+    private func drain() {
+        let batch = waiting.withLock { waiting in
+            let batch = waiting
+            waiting = Waiting()
+            return batch
+        }
+        let outcome = write(batch.changes)
+        for promise in batch.promises {
+            switch outcome {
+            case .success: promise.succeed()
+            case .failure(let error): promise.fail(error)
+            }
+        }
+    }
+
+    private func write(_ changes: [JournalChange]) -> Result<Void, SystemError> {
+        let outcome: Result<Void, SystemError> = file.withLock { file in
+            do throws(SystemError) {
+                try file?.append(changes)
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        switch outcome {
+        case .success: written.add(1, ordering: .relaxed)
+        case .failure: failed.add(1, ordering: .relaxed)
+        }
+        return outcome
+    }
+
+    /// Ends the thread when everything that waits was written.
+    func close() {
+        try? thread.syncShutdownGracefully()
+    }
+}

@@ -1,0 +1,285 @@
+internal import Cluster
+internal import Gossip
+internal import Logging
+internal import NIOCore
+internal import NetworkTypes
+internal import Overlay
+
+/// The address blocks: one allocator for every network whose definition is known, also those that no container here is on.
+extension ClusterNode {
+    /// What became of a wish for addresses.
+    enum BlockOutcome: Sendable {
+        case granted
+        case refused(BlockAllocator.Refusal)
+        case late
+        case unavailable(String)
+    }
+
+    /// Makes a network's allocator, or makes it anew from what is on the disk.
+    func startBlocks(_ network: NetworkState) {
+        let layouts: [BlockLayout]
+        do {
+            layouts = try network.local.row.layouts()
+        } catch {
+            return log.error(
+                "the subnets cannot be cut into blocks: \(error)", metadata: ["network": "\(network.identity.name)"])
+        }
+        let saved = savedBlocks[network.id]
+        let memory: BlockAllocator.Memory =
+            if let saved, !journal.mayLackChanges { .saved(saved) } else if start.hasLostMemory { .lost } else {
+                .fresh
+            }
+        do {
+            network.allocator = try allocator(network, layouts, memory)
+        } catch .memory, .foreignMemory {
+            log.error(
+                "the state of the address blocks cannot be used; it is asked of the other hosts",
+                metadata: ["network": "\(network.identity.name)"])
+            network.allocator = try? allocator(network, layouts, .lost)
+        } catch {
+            return log.error("no address blocks: \(error)", metadata: ["network": "\(network.identity.name)"])
+        }
+        network.blockEvents = peers.values.sorted { $0.id < $1.id }.map {
+            .peer($0.id, BlockAllocator.Standing($0.status))
+        }
+        network.isWritingBlocks = false
+        give(.start, to: network)
+        fillUsage(network)
+    }
+
+    private func allocator(
+        _ network: NetworkState, _ layouts: [BlockLayout], _ memory: BlockAllocator.Memory
+    ) throws(BlockAllocator.Fault) -> BlockAllocator {
+        let seeds = network.local.row.seeds ?? settings.seeds
+        // Voters are called by the addresses that `join` has.
+        let address = "\(settings.advertised)"
+        let voters = settings.join.map(\.description).filter { $0 != address }
+        return try BlockAllocator(
+            subnets: layouts, host: key.id, name: seeds.isEmpty ? address : settings.name,
+            bootstrap: seeds.isEmpty ? .voters(voters) : .seeds(seeds), memory: memory, now: clock(), random: &random)
+    }
+
+    /// Gives an event to a network's allocator; one at a time, and none while its last word is being written.
+    func give(_ event: BlockAllocator.Event, to network: NetworkState) {
+        network.blockEvents.append(event)
+        pump(network)
+    }
+
+    private func pump(_ network: NetworkState) {
+        while !network.isWritingBlocks, !network.blockEvents.isEmpty {
+            let event = network.blockEvents.removeFirst()
+            guard let directives = network.allocator?.handle(event, now: clock(), random: &random) else {
+                network.blockEvents = []
+                return
+            }
+            carryOut(directives[...], network)
+        }
+    }
+
+    private func carryOut(_ directives: ArraySlice<BlockAllocator.Directive>, _ network: NetworkState) {
+        for (index, directive) in zip(directives.indices, directives) {
+            switch directive {
+            case .persist(let bytes): return save(bytes, directives[(index + 1)...], network)
+            case .send(let host, let bytes): send(bytes, to: host, network)
+            case .rangesChanged: break
+            case .withdraw(let span, let token):
+                network.withdrawals.append(
+                    NetworkState.Withdrawal(span: span, token: token, waitingFor: Set(network.preparing.keys)))
+                finishWithdrawals(network)
+            case .granted(let token): blocksWaiting.removeValue(forKey: token)?(.granted)
+            case .refused(let token, let refusal): blocksWaiting.removeValue(forKey: token)?(.refused(refusal))
+            case .wake(let time):
+                let id = network.id
+                network.blockWake = schedule(time, replacing: network.blockWake) { node in
+                    if let network = node.networks[id] { node.give(.timer, to: network) }
+                }
+            case .notice(let notice): report(notice, network)
+            }
+        }
+    }
+
+    /// Writes the allocator's state, and goes on when it is on the disk; when it cannot be, the allocator is made anew from
+    /// what is.
+    private func save(
+        _ bytes: [UInt8], _ rest: ArraySlice<BlockAllocator.Directive>, _ network: NetworkState
+    ) {
+        network.isWritingBlocks = true
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        journal.commit([JournalChange(JournalKey(.blocks, network.id.bytes), bytes)], on: loop).whenComplete { result in
+            self.assumeIsolated { node in
+                let network = bound.value
+                network.isWritingBlocks = false
+                switch result {
+                case .success:
+                    node.savedBlocks[network.id] = bytes
+                    node.carryOut(rest, network)
+                    node.pump(network)
+                case .failure(let error):
+                    node.log.error("address blocks not saved: \(error)")
+                    for case .granted(let token) in rest {
+                        node.blocksWaiting.removeValue(forKey: token)?(.unavailable("\(error)"))
+                    }
+                    node.startBlocks(network)
+                }
+            }
+        }
+    }
+
+    private func send(_ bytes: [UInt8], to host: HostID, _ network: NetworkState) {
+        guard let peer = peers[host], peer.status == .alive else { return }
+        let body = [Self.blockProtocolByte] + network.id.bytes + bytes
+        if body.count <= FrameTransport.datagramBodyLimit {
+            transport?.sendDatagram(body, to: peer.endpoint)
+        } else {
+            transport?.sendStream(body, to: peer.endpoint)
+        }
+    }
+
+    /// Asks for addresses and waits, not for ever.
+    func ask(
+        _ network: NetworkState, within patience: UInt64? = nil, _ command: (UInt64) -> BlockAllocator.Command
+    ) async -> BlockOutcome {
+        let token = token()
+        let command = command(token)
+        return await withCheckedContinuation { continuation in
+            blocksWaiting[token] = { continuation.resume(returning: $0) }
+            _ = schedule(clock() + (patience ?? settings.blockPatience)) { node in
+                node.blocksWaiting.removeValue(forKey: token)?(.late)
+            }
+            give(.command(command), to: network)
+        }
+    }
+
+    // MARK: Use
+
+    /// Tells the allocator which addresses are in use: what the delegate's files reserve, and our endpoints.
+    func fillUsage(_ network: NetworkState) {
+        guard !network.isFillingUsage else { return }
+        network.isFillingUsage = true
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        reservations(network).whenComplete { result in
+            self.assumeIsolated { node in
+                bound.value.isFillingUsage = false
+                guard case .success(let addresses) = result else { return }
+                node.give(.command(.usage(addresses)), to: bound.value)
+            }
+        }
+    }
+
+    /// Gives the allocator a message of another host. While addresses are being given up, it is told first which ones are.
+    func receive(_ message: [UInt8], from host: HostID, _ network: NetworkState) {
+        guard network.usageIsMovingUntil > clock() else { return give(.message(message, from: host), to: network) }
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        reservations(network).whenComplete { result in
+            self.assumeIsolated { node in
+                if case .success(let addresses) = result { node.give(.command(.usage(addresses)), to: bound.value) }
+                node.give(.message(message, from: host), to: bound.value)
+            }
+        }
+    }
+
+    /// Addresses are being given up: looked at now, on demand, and once more later.
+    func usageMoves(_ network: NetworkState) {
+        let wasStill = network.usageIsMovingUntil <= clock()
+        network.usageIsMovingUntil = clock() + Self.releaseTime
+        fillUsage(network)
+        guard wasStill else { return }
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        _ = schedule(network.usageIsMovingUntil) { $0.fillUsage(bound.value) }
+    }
+
+    /// How long a DEL may take after its endpoint was taken back.
+    private static let releaseTime: UInt64 = 5_000_000_000
+
+    private func reservations(_ network: NetworkState) -> EventLoopFuture<[IPAddress]> {
+        let directory = "\(network.local.dataDirectory ?? Self.usualDataDirectory)/\(network.identity.name)"
+        let own = network.endpoints.values.flatMap(\.addresses)
+        let row = network.local.row
+        return kernel.run(on: loop) { kernel in
+            let reserved = kernel.reservations(directory).filter { row.subnetIndex(of: $0) != nil }
+            return Array(Set(reserved + own)).sorted()
+        }
+    }
+
+    /// Where `host-local` keeps its files when a definition does not say.
+    static let usualDataDirectory = "/var/lib/cni/networks"
+
+    /// An ADD that was prepared has ended, or is given up.
+    func ended(_ endpoint: String, _ network: NetworkState) {
+        network.preparing[endpoint] = nil
+        for index in network.withdrawals.indices { network.withdrawals[index].waitingFor.remove(endpoint) }
+        finishWithdrawals(network)
+    }
+
+    private func finishWithdrawals(_ network: NetworkState) {
+        let ready = network.withdrawals.filter { $0.waitingFor.isEmpty }
+        guard !ready.isEmpty else { return }
+        network.withdrawals.removeAll { $0.waitingFor.isEmpty }
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        reservations(network).whenComplete { result in
+            self.assumeIsolated { node in
+                for withdrawal in ready {
+                    let isFree =
+                        if case .success(let addresses) = result {
+                            !addresses.contains { withdrawal.span.contains($0) }
+                        } else {
+                            false
+                        }
+                    node.give(.command(.withdrawn(token: withdrawal.token, isFree: isFree)), to: bound.value)
+                }
+            }
+        }
+    }
+
+    private func report(_ notice: BlockAllocator.Notice, _ network: NetworkState) {
+        let metadata: Logger.Metadata = ["network": "\(network.identity.name)"]
+        switch notice {
+        case .conflict, .superseded, .otherSubnets, .otherUniverse, .memoryIsOld, .loanVoid:
+            log.error("address blocks: \(notice)", metadata: metadata)
+        case .malformed: log.debug("address blocks: \(notice)", metadata: metadata)
+        default: log.info("address blocks: \(notice)", metadata: metadata)
+        }
+    }
+}
+
+extension BlockAllocator.Refusal {
+    /// What an operator is told, and what helps.
+    func words(_ name: (HostID) -> String) -> (error: String, remedy: String) {
+        switch self {
+        case .unknownSubnet: ("the address is in no subnet of the network", "choose one of its subnets")
+        case .notUsable: ("the address is the gateway's, reserved or excluded", "choose another address")
+        case .undecided(let hosts):
+            (
+                "the address blocks are not shared out yet: not heard from \(hosts.joined(separator: ", "))",
+                "start those hosts, or set \"seeds\" to the names of the hosts that are there, on all hosts"
+            )
+        case .draining: ("this host is being drained", "end that with POST /v1/blocks/drain and \"drain\": false")
+        case .exhausted: ("no host has a free address block", "remove containers, or use a larger subnet")
+        case .noAnswer(let hosts):
+            (
+                "hosts that may have free address blocks do not answer: \(hosts.map(name).joined(separator: ", "))",
+                "try again, or take their blocks over when they are gone for good"
+            )
+        case .ownerAway(let host):
+            (
+                "the address belongs to the block of \(name(host)), which does not answer",
+                "choose another address, or take over the blocks of \(name(host)) when it is gone for good"
+            )
+        case .unowned: ("nobody owns the address's block yet", "try again")
+        case .inUse: ("the address is in use on its owner's host", "choose another address")
+        case .lent(let host): ("the address is lent to \(name(host))", "choose another address")
+        case .resting: ("the address's block rests after a takeover", "try again in a minute")
+        case .isAlive(let host, let witness):
+            ("\(name(host)) is alive, as \(name(witness)) sees it", "stop its daemon, or drain it instead")
+        case .othersAway(let hosts):
+            (
+                "other hosts are away too: \(hosts.map(name).joined(separator: ", "))",
+                "name them as well, or wait for them"
+            )
+        case .noMajority(let answered, let known):
+            ("only \(answered) of \(known) known hosts answered", "a majority is needed; start more of them")
+        case .busy(let host): ("another takeover of \(name(host)) goes on", "wait for it")
+        case .unknownHost(let host): ("\(name(host)) is this host, or unknown", "name another host")
+        }
+    }
+}

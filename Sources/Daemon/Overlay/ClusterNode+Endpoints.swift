@@ -1,0 +1,131 @@
+internal import Cluster
+internal import Gossip
+internal import JSON
+internal import Logging
+internal import NIOCore
+internal import NetworkTypes
+internal import Overlay
+
+/// An endpoint told of, an endpoint taken back.
+extension ClusterNode {
+    /// `POST /v1/overlay/endpoints`
+    func publish(_ request: Reader) async throws -> Value {
+        let (identity, id) = try networkIdentity(request)
+        guard let network = networks[id], network.isOn else {
+            throw ControlFault(
+                409, "network '\(identity.name)' was not prepared on this host", remedy: "ask for it first", code: 11)
+        }
+        let addresses = try request.member("addresses").elements().map { element in
+            guard let text = try element.string(), let prefix = IPPrefix(text) else {
+                throw element.error("expected an address with its prefix length")
+            }
+            return prefix
+        }
+        guard !addresses.isEmpty else { throw ControlFault(400, "addresses: none given", code: 7) }
+        guard let mac = try request.member("mac").string().flatMap({ MACAddress($0) }) else {
+            throw ControlFault(400, "mac: expected a MAC address", code: 7)
+        }
+        let local = LocalEndpoint(
+            identity: identity, containerID: try request.member("containerID").string() ?? "",
+            interface: try request.member("ifname").string() ?? "", link: try request.member("link").string(),
+            addresses: addresses.map(\.address))
+        let row = EndpointRow(
+            addresses: addresses, mac: mac, containerID: local.containerID, interface: local.interface,
+            names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
+        let outcome = await put(local, row, network)
+        ended(local.id, network)
+        fillUsage(network)
+        guard case .settled(let acknowledged, let peers) = outcome else {
+            try Self.check(outcome)
+            return .null
+        }
+        if acknowledged < peers {
+            counts.additionsUnheard += 1
+            log.info(
+                "not all members have it yet",
+                metadata: ["endpoint": "\(local.id)", "acknowledged": "\(acknowledged)", "peers": "\(peers)"])
+        }
+        return [
+            "endpointID": .string(local.id), "acknowledged": .integer(Int64(acknowledged)),
+            "peers": .integer(Int64(peers)),
+        ]
+    }
+
+    /// Makes an endpoint of this host known: to the journal, to the others.
+    func put(_ local: LocalEndpoint, _ row: EndpointRow, _ network: NetworkState) async -> ChangeOutcome {
+        let key = Self.endpointKey(local, network)
+        var row = row
+        // The same ADD again keeps its claim: nobody else's is lower for it.
+        let old = replica.row(key, owner: self.key.id).flatMap { EndpointRow(decoding: $0.record.value) }
+        let isSame = old?.addresses == row.addresses
+        row.claim = isSame ? old?.claim ?? 1 : book.nextClaim(for: local.addresses, on: network.id)
+        network.endpoints[local.id] = local
+        write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), local.journaled)])
+        let outcome = await change([.put(key, value: row.encoded)])
+        if case .settled = outcome { return outcome }
+        // Nobody is told of an endpoint that a restart would forget.
+        network.endpoints[local.id] = nil
+        write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), nil)])
+        give(.change(.remove(key), token: nil))
+        return outcome
+    }
+
+    private static func endpointKey(_ endpoint: LocalEndpoint, _ network: NetworkState) -> RecordKey {
+        RecordKey(kind: .endpoint, network: network.id, key: endpoint.keyBytes)
+    }
+
+    /// `DELETE /v1/overlay/endpoints`
+    func unpublish(_ request: Reader) async throws -> Value {
+        let (identity, id) = try networkIdentity(request)
+        let endpoint = identity.endpointIdentifier(
+            containerID: try request.member("containerID").string() ?? "",
+            interfaceName: try request.member("ifname").string() ?? "")
+        guard let network = networks[id] else { return .object(Object()) }
+        counts.removals += 1
+        ended(endpoint, network)
+        if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
+        usageMoves(network)
+        if network.endpoints.isEmpty { await leave(network) }
+        return .object(Object())
+    }
+
+    /// Takes endpoints of this host back.
+    func withdraw(_ endpoints: [LocalEndpoint], _ network: NetworkState) async -> ChangeOutcome {
+        var entries: [JournalChange] = []
+        for endpoint in endpoints {
+            network.endpoints[endpoint.id] = nil
+            entries.append(JournalChange(JournalKey(.endpoint, Array(endpoint.id.utf8)), nil))
+        }
+        write(entries)
+        let outcome = await change(endpoints.map { .remove(Self.endpointKey($0, network)) })
+        let borrowed = Set(network.allocator?.borrowed ?? [])
+        let inUse = Set(network.endpoints.values.flatMap(\.addresses))
+        for address in Set(endpoints.flatMap(\.addresses)) where borrowed.contains(address) && !inUse.contains(address)
+        {
+            give(.command(.returnLoan(address)), to: network)
+        }
+        return outcome
+    }
+
+    /// `POST /v1/overlay/status`: the reason an ADD could not be served, if there is one.
+    func status(_ request: Reader) throws -> Value {
+        let (identity, id) = try networkIdentity(request)
+        let definition = try NetworkDefinition(try request.member("definition"), identity: identity)
+        try agree(definition.row, identity, id)
+        if let network = networks[id] {
+            if let fault = network.fault { throw ControlFault(503, fault, code: 11) }
+            if network.allocator?.isDraining == true {
+                throw ControlFault(503, "this host is being drained", code: 11)
+            }
+        }
+        return .object(Object())
+    }
+}
+
+extension LocalEndpoint {
+    /// The key of the endpoint's record: its id's 32 bytes.
+    var keyBytes: [UInt8] {
+        let digits = id.compactMap { $0.hexDigitValue.map { UInt8($0) } }
+        return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+    }
+}

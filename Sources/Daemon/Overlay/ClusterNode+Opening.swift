@@ -1,0 +1,176 @@
+internal import Cluster
+internal import Gossip
+internal import Logging
+internal import NIOCore
+internal import NetworkTypes
+internal import Overlay
+internal import System
+
+extension ClusterNode {
+    /// The first byte of the bodies that the block allocators exchange; the network's id follows.
+    static let blockProtocolByte: UInt8 = 0x02
+
+    /// Opens the cluster port, holds the kernel to what the journal says, and begins to send.
+    func open(keyRing: KeyRing?) async throws {
+        let codec = FrameCodec(
+            cluster: settings.cluster, host: key.id, incarnation: start.incarnation, counter: random.next(),
+            keyRing: keyRing)
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let transport = FrameTransport(loop: loop, codec: codec) { head, body in
+            bound.value.assumeIsolated { $0.receive(head, body) }
+        }
+        self.transport = transport
+        do {
+            try await transport.open(at: settings.bind).get()
+        } catch {
+            throw StartFault(
+                "the cluster port \(settings.bind) cannot be opened: \(error); choose another with --cluster-port")
+        }
+        // Nobody is known before the gossip begins, so nothing is sent yet.
+        give(.start)
+        restore()
+        // Rows of containers that went while we were away are taken back before anybody is told of them again.
+        for network in networks.values where network.isOn { await reconcile(network) }
+        announceHost()
+        for network in networks.values { startBlocks(network) }
+        removeLeftovers()
+        watcher.start { name in
+            self.loop.execute { self.assumeIsolated { $0.noticed(name) } }
+        }
+        repeatReconciling()
+        reconcileWhenSettled()
+    }
+
+    /// Takes the networks and endpoints of the journal.
+    private func restore() {
+        for (key, value) in journal.entries where key.kind == JournalKey.Kind.network.rawValue {
+            guard let local = LocalNetwork(journaled: value) else {
+                log.error("journal: a network in a form this version does not know is left out")
+                continue
+            }
+            let name = String(decoding: key.name, as: UTF8.self)
+            let identity = NetworkIdentity(network: name, cluster: settings.cluster)
+            guard let id = NetworkID(identity.identifier) else { continue }
+            networks[id] = NetworkState(identity, id, local)
+        }
+        for (key, value) in journal.entries where key.kind == JournalKey.Kind.endpoint.rawValue {
+            let id = String(decoding: key.name, as: UTF8.self)
+            guard let endpoint = LocalEndpoint(id: id, journaled: value), let network = network(named: endpoint.network)
+            else { continue }
+            network.endpoints[endpoint.id] = endpoint
+            network.isOn = true
+        }
+        for held in replica.rows(.endpoint) where held.record.owner == key.id {
+            guard let row = EndpointRow(decoding: held.record.value), let network = networks[held.record.network] else {
+                give(.change(.remove(held.record.key), token: nil))
+                continue
+            }
+            let local = LocalEndpoint(
+                identity: network.identity, containerID: row.containerID, interface: row.interface, link: nil,
+                addresses: row.addresses.map(\.address))
+            guard network.endpoints[local.id] == nil else { continue }
+            network.endpoints[local.id] = local
+            network.isOn = true
+        }
+        for network in networks.values where Files.exists(network.identity.namespacePath) { network.isOn = true }
+    }
+
+    /// Tells of this host; the underlay's MTU is asked of the kernel.
+    private func announceHost() {
+        let (address, interface) = (settings.vtep ?? settings.advertised.address, settings.vtepInterface)
+        kernel.run(on: loop) { try $0.underlay(address: address, interface: interface) }.whenComplete { result in
+            self.assumeIsolated { node in
+                var row = HostRow(
+                    publicKey: node.key.publicKey, suiteVersion: suiteVersion, nodeName: node.settings.name)
+                switch result {
+                case .success(let underlay):
+                    row.addresses = [underlay.address]
+                    row.underlayMTU = underlay.mtu
+                case .failure(let error): node.log.warning("no VTEP: \(error)")
+                }
+                node.give(.change(.put(.host, value: row.encoded), token: nil))
+            }
+        }
+    }
+
+    /// A body of another host.
+    private func receive(_ head: FrameHead, _ body: [UInt8]) {
+        switch body.first {
+        case Replica.protocolByte:
+            give(.message(body, from: head.sender, overStream: head.way == .stream))
+        case Self.blockProtocolByte:
+            guard body.count > 33, let id = NetworkID(bytes: body[1..<33]), let network = networks[id],
+                peers[head.sender] != nil
+            else {
+                counts.strayMessages += 1
+                return
+            }
+            receive(Array(body[33...]), from: head.sender, network)
+        default: counts.strayMessages += 1
+        }
+    }
+
+    // MARK: Peers
+
+    /// Membership has something to say of a member; nil when the member is no host of ours, or not any more.
+    func member(_ name: String, _ peer: Peer?) {
+        if let old = namedPeers[name], old != peer?.id {
+            // Another key at the same name: the host was made anew, and the old one is gone.
+            namedPeers[name] = nil
+            if let gone = peers.removeValue(forKey: old) { tell(gone.id, .failed) }
+        }
+        guard let peer, peer.id != key.id else { return }
+        if let other = peers[peer.id], other.name != peer.name, other.status == .alive, peer.status == .alive {
+            log.error(
+                "two hosts have one key: is a state directory copied?",
+                metadata: ["names": "\(other.name), \(peer.name)", "host": "\(peer.id)"])
+        }
+        let old = peers[peer.id]
+        namedPeers[name] = peer.id
+        peers[peer.id] = peer.status == .forgotten ? nil : peer
+        if let old, old.endpoint != peer.endpoint || peer.status != .alive { transport?.forget(old.endpoint) }
+        if old?.status != peer.status || old?.endpoint != peer.endpoint { tell(peer.id, peer.status) }
+    }
+
+    private func tell(_ host: HostID, _ status: PeerStatus) {
+        give(.peer(host, status))
+        for network in networks.values where network.allocator != nil {
+            give(.peer(host, BlockAllocator.Standing(status)), to: network)
+        }
+    }
+
+    /// The gossip keys changed.
+    func use(_ keyRing: KeyRing?) { transport?.use(keyRing) }
+
+    /// A host's name for people.
+    func hostName(_ id: HostID) -> String {
+        if id == key.id { return settings.name }
+        if let peer = peers[id] { return peer.name }
+        let row = replica.row(.host, owner: id).flatMap { HostRow(decoding: $0.record.value) }
+        if let name = row?.nodeName, !name.isEmpty { return name }
+        return "\(id)"
+    }
+
+    func network(named name: String) -> NetworkState? {
+        NetworkID(NetworkIdentity(network: name, cluster: settings.cluster).identifier).flatMap { networks[$0] }
+    }
+
+    func report(_ notice: ReplicaNotice) {
+        switch notice {
+        case .malformed, .throttled, .unacknowledged: log.info("tables: \(notice)")
+        case .journalBehind: log.warning("the journal is older than what others have of us: \(notice)")
+        default: log.warning("tables: \(notice)")
+        }
+    }
+}
+
+extension BlockAllocator.Standing {
+    init(_ status: PeerStatus) {
+        switch status {
+        case .alive: self = .alive
+        case .failed: self = .failed
+        case .left: self = .left
+        case .forgotten: self = .forgotten
+        }
+    }
+}

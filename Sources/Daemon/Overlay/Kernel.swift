@@ -1,0 +1,221 @@
+internal import Netfilter
+internal import Netlink
+internal import NetworkTypes
+internal import Overlay
+internal import System
+
+/// What one network needs on this host.
+struct NetworkPlan: Equatable, Sendable {
+    let identity: NetworkIdentity
+    /// `br0` and `vxlan0`; its underlay's index is filled in by the kernel's side.
+    var segment: OverlaySegment
+    /// The interface VXLAN leaves by; nil to leave it to the routes.
+    var interface: String?
+    /// The entries for endpoints of other hosts.
+    var entries: PeerEntries
+    /// The VTEPs VXLAN is accepted from, our own among them.
+    var members: Set<IPAddress>
+    /// Whether what is not in the plan is removed. Before the other hosts were heard after a start, it is not: what is in
+    /// the kernel then is the best that is known.
+    var isComplete: Bool
+}
+
+/// What was found and done for a network.
+struct NetworkReport: Equatable, Sendable {
+    /// The containers' links by name.
+    var ports: [String: PortInfo] = [:]
+    /// How many entries were written or removed.
+    var corrections = 0
+
+    /// A container's link.
+    struct PortInfo: Equatable, Sendable {
+        let alias: String?
+        let index: Int32
+    }
+}
+
+/// Where this host's VXLAN leaves.
+struct Underlay: Equatable, Sendable {
+    let address: IPAddress
+    let mtu: UInt32
+    let interface: String
+}
+
+/// The daemon's side of the kernel, on its one thread.
+struct Kernel {
+    private let namespaces: OverlayNamespaces
+    private var session: RouteSession?
+    private var filter: VTEPFilter?
+    private var networks: [String: OverlayNetwork] = [:]
+
+    init(namespaces: OverlayNamespaces = OverlayNamespaces()) { self.namespaces = namespaces }
+
+    private mutating func host() throws -> RouteSession {
+        if let session { return session }
+        let opened = try RouteSession()
+        session = opened
+        return opened
+    }
+
+    private mutating func packetFilter() throws -> VTEPFilter {
+        if let filter { return filter }
+        let opened = try VTEPFilter()
+        filter = opened
+        return opened
+    }
+
+    /// Finds where an address of ours is, or an interface's first address, and how large its packets may be.
+    mutating func underlay(address: IPAddress, interface: String?) throws -> Underlay {
+        let host = try host()
+        let links = try host.links()
+        let addresses = try host.addresses(link: nil)
+        if let interface {
+            guard let link = links.first(where: { $0.name == interface }) else {
+                throw StartFault("interface: there is no '\(interface)' on this host")
+            }
+            let own = addresses.filter { $0.link == link.index }.map(\.prefix.address)
+            // An address of the daemon's family first; a link-local one is no VTEP.
+            let usable = own.filter { !$0.isLinkLocal }
+            let chosen =
+                usable.first { $0 == address } ?? usable.first { $0.family == address.family } ?? usable.first
+            guard let chosen else {
+                throw StartFault("interface: '\(interface)' has no address that other hosts can use")
+            }
+            return Underlay(address: chosen, mtu: link.mtu, interface: link.name)
+        }
+        guard let index = addresses.first(where: { $0.prefix.address == address })?.link,
+            let link = links.first(where: { $0.index == index })
+        else {
+            throw StartFault("no interface has \(address), which is to be the VTEP; set \"vtep\" or \"interface\"")
+        }
+        return Underlay(address: address, mtu: link.mtu, interface: link.name)
+    }
+
+    /// Makes a network's namespace as planned: nothing is flushed, every entry is replaced or left as it is.
+    mutating func apply(_ plan: NetworkPlan) throws -> NetworkReport {
+        let host = try host()
+        var segment = plan.segment
+        if let interface = plan.interface { segment.underlay = try host.link(named: interface)?.index }
+        // The filter first: no packet of a stranger is ever let in.
+        try setFilter(plan)
+        let network = try OverlayNetwork.prepare(plan.identity, segment, host: host, in: namespaces)
+        networks[plan.identity.identifier] = network
+        var report = NetworkReport()
+        report.corrections = try program(plan, network)
+        for port in try network.containerPorts() {
+            report.ports[port.name] = NetworkReport.PortInfo(alias: port.alias, index: port.index)
+        }
+        return report
+    }
+
+    private mutating func setFilter(_ plan: NetworkPlan) throws {
+        let filter = try packetFilter()
+        var members = plan.members
+        if !plan.isComplete { members.formUnion(try filter.members(plan.identity) ?? []) }
+        try filter.set(
+            plan.identity, vni: plan.segment.vni, port: plan.segment.port, members: Array(members))
+    }
+
+    private func program(_ plan: NetworkPlan, _ network: OverlayNetwork) throws -> Int {
+        guard !plan.isComplete, let index = try network.vxlanIndex() else { return try network.program(plan.entries) }
+        let observed = try PeerEntries(network.stack, vxlan: index)
+        let requests = plan.entries.completed(by: observed).requests(from: observed, vxlan: index)
+        try PeerEntries.apply(requests, to: network.stack)
+        return requests.count
+    }
+
+    /// Changes a network's entries from what they were, as far as is known here, to what they should be.
+    mutating func change(_ identity: NetworkIdentity, from old: PeerEntries, to new: PeerEntries) throws {
+        guard let network = networks[identity.identifier], let index = try network.vxlanIndex() else { return }
+        try PeerEntries.apply(new.requests(from: old, vxlan: index), to: network.stack)
+    }
+
+    /// Lets the members' VXLAN in.
+    mutating func admit(_ plan: NetworkPlan) throws { try setFilter(plan) }
+
+    /// Whether a network is there as far as a look tells: its namespace has its name, and `vxlan0` is in it.
+    func isThere(_ identity: NetworkIdentity) throws -> Bool {
+        guard let network = networks[identity.identifier], try namespaces.open(identity) != nil else { return false }
+        return try network.vxlanIndex() != nil
+    }
+
+    /// Takes a network away from this host.
+    ///
+    /// - Returns: false when a container is still connected.
+    mutating func remove(_ identity: NetworkIdentity) throws -> Bool {
+        guard try OverlayNetwork.remove(identity, in: namespaces) else { return false }
+        networks[identity.identifier] = nil
+        try packetFilter().remove(identity)
+        return true
+    }
+
+    /// Removes namespaces and filters that no network of ours has and that no container uses; those in use are returned.
+    mutating func removeLeftovers(except known: Set<String>) throws -> [String] {
+        var inUse: [String] = []
+        for name in try namespaces.names() where !known.contains(String(name.dropFirst(2))) {
+            // A plugin may be about to put a container into a network that it keeps without us.
+            let lock = try namespaces.lock(name, .exclusive)
+            if try isUsed(name) {
+                inUse.append(name)
+            } else {
+                try namespaces.remove(name)
+            }
+            withExtendedLifetime(lock) {}
+        }
+        let used = Set(inUse.map { String($0.dropFirst(2)) })
+        let filter = try packetFilter()
+        for short in try filter.shortIdentifiers() where !known.contains(short) && !used.contains(short) {
+            try filter.remove(shortIdentifier: short)
+        }
+        return inUse
+    }
+
+    private func isUsed(_ name: String) throws -> Bool {
+        guard let namespace = try? NetworkNamespace(path: "\(namespaces.directory)/\(name)"),
+            let stack = try? RouteSession(in: namespace)
+        else { return false }
+        return try stack.links().contains { $0.kind == "veth" }
+    }
+
+    /// The packets of strangers that were dropped, by network id.
+    mutating func dropped(_ identities: [NetworkIdentity]) throws -> [String: UInt64] {
+        let filter = try packetFilter()
+        var counts: [String: UInt64] = [:]
+        for identity in identities { counts[identity.name] = try filter.dropped(identity) }
+        return counts
+    }
+
+    /// Whose an address is that `host-local` reserved: the first two lines of its file.
+    func owner(of address: IPAddress, in directory: String) -> (containerID: String, interface: String)? {
+        guard let text = try? Files.text("\(directory)/\(address)") else { return nil }
+        let lines = text.split { $0.isNewline }.map(String.init)
+        return lines.count == 2 ? (lines[0], lines[1]) : nil
+    }
+
+    /// The MAC that the bridge learned on a container's link; nil when it learned none, or several.
+    func learnedMAC(_ identity: NetworkIdentity, port index: Int32) throws -> MACAddress? {
+        guard let network = networks[identity.identifier] else { return nil }
+        let learned = try network.stack.forwardingEntries(link: index).filter { $0.state & Self.permanent == 0 }
+        return Set(learned.map(\.mac)).count == 1 ? learned.first?.mac : nil
+    }
+
+    /// `NUD_PERMANENT` of <linux/neighbour.h>: a port's own address.
+    private static let permanent: UInt16 = 0x80
+
+    /// The addresses that a `host-local` directory has reserved.
+    func reservations(_ directory: String) -> [IPAddress] {
+        ((try? Files.list(directory)) ?? []).compactMap { IPAddress($0) }
+    }
+}
+
+extension PeerEntries {
+    /// These entries, and for whatever they say nothing about those that were observed.
+    func completed(by observed: PeerEntries) -> PeerEntries {
+        var all = self
+        all.neighbours.merge(observed.neighbours) { own, _ in own }
+        all.forwarding.merge(observed.forwarding) { own, _ in own }
+        all.bridged.formUnion(observed.bridged)
+        all.flooding.formUnion(observed.flooding)
+        return all
+    }
+}

@@ -1,0 +1,111 @@
+internal import Cluster
+internal import Logging
+internal import NIOCore
+internal import NetworkTypes
+internal import Overlay
+
+/// What the daemon knows of one network; it belongs to the cluster node's actor.
+final class NetworkState {
+    let identity: NetworkIdentity
+    let id: NetworkID
+    var local: LocalNetwork
+
+    // What is in the kernel.
+    /// Whether this host is on the network: the namespace is there, or being made.
+    var isOn = false
+    /// Whether the namespace is being removed.
+    var isLeaving = false
+    /// Where our VXLAN leaves; known while the host is on the network.
+    var underlay: Underlay?
+    /// The entries that are wanted for other hosts' endpoints.
+    var wanted: [IPAddress: AddressBook.Entry] = [:]
+    var addressesByMAC: [MACAddress: Set<IPAddress>] = [:]
+    /// When an entry last changed.
+    var lastChange: UInt64 = 0
+    /// What changed since the last batch, with what it was.
+    var touched: [IPAddress: AddressBook.Entry?] = [:]
+    var membersChanged = false
+    var needsReconciling = false
+    var isReconciling = false
+    var lastReconciled: UInt64 = 0
+    /// Why the last attempt failed.
+    var fault: String?
+    /// Links in the namespace that no endpoint of ours has.
+    var unknownPorts: [String] = []
+
+    // This host's endpoints and the ADDs under way, by endpoint id.
+    var endpoints: [String: LocalEndpoint] = [:]
+    var preparing: [String: UInt64] = [:]
+
+    // The address blocks.
+    var allocator: BlockAllocator?
+    var blockEvents: [BlockAllocator.Event] = []
+    var isWritingBlocks = false
+    var isFillingUsage = false
+    /// Until when the delegate may still be giving addresses up: after a DEL it does so when we have answered.
+    var usageIsMovingUntil: UInt64 = 0
+    var blockWake: Scheduled<Void>?
+    var withdrawals: [Withdrawal] = []
+
+    /// Addresses that are to be given up when the ADDs that began before have ended.
+    struct Withdrawal {
+        let span: AddressSpan
+        let token: UInt64
+        var waitingFor: Set<String>
+    }
+
+    init(_ identity: NetworkIdentity, _ id: NetworkID, _ local: LocalNetwork) {
+        self.identity = identity
+        self.id = id
+        self.local = local
+    }
+
+    /// Notes an entry, and what was there before since the last batch.
+    func want(_ entry: AddressBook.Entry?, for address: IPAddress) {
+        let old = wanted[address]
+        if touched[address] == nil { touched[address] = .some(old) }
+        if let old { addressesByMAC[old.mac]?.remove(address) }
+        if let old, addressesByMAC[old.mac]?.isEmpty == true { addressesByMAC[old.mac] = nil }
+        wanted[address] = entry
+        if let entry { addressesByMAC[entry.mac, default: []].insert(address) }
+    }
+
+    /// The kernel's entries for everything that is wanted.
+    func entries(flooding members: [IPAddress]) -> PeerEntries {
+        var entries = PeerEntries([], flooding: members)
+        for (address, entry) in wanted { entries.neighbours[address] = entry.mac }
+        for mac in addressesByMAC.keys { lead(mac, &entries) }
+        return entries
+    }
+
+    private func lead(_ mac: MACAddress, _ entries: inout PeerEntries) {
+        // One MAC has one place, also when two addresses with it are on two hosts.
+        guard let first = addressesByMAC[mac]?.min(), let entry = wanted[first] else { return }
+        entries.forwarding[mac] = [entry.vtep]
+        entries.bridged.insert(mac)
+    }
+
+    /// What changed since the last batch, as entries before and after; only what is touched is in them.
+    func takeBatch() -> (old: PeerEntries, new: PeerEntries)? {
+        guard !touched.isEmpty else { return nil }
+        var (old, new) = (PeerEntries(), PeerEntries())
+        var macs: Set<MACAddress> = []
+        for (address, before) in touched {
+            if let before {
+                old.neighbours[address] = before.mac
+                macs.insert(before.mac)
+            }
+            if let now = wanted[address] {
+                new.neighbours[address] = now.mac
+                macs.insert(now.mac)
+            }
+        }
+        for mac in macs { lead(mac, &new) }
+        for before in touched.values.compactMap(\.self) where new.forwarding[before.mac] == nil {
+            old.forwarding[before.mac] = [before.vtep]
+            old.bridged.insert(before.mac)
+        }
+        touched = [:]
+        return (old, new)
+    }
+}

@@ -1,0 +1,97 @@
+internal import Cluster
+internal import Crypto
+internal import Gossip
+
+/// Makes and opens the frames between daemons.
+///
+/// With gossip keys a body is sealed with AES-256-GCM, the head being authenticated; the nonce is four zero bytes and the
+/// counter. Without, bodies are plain and only the records in them are authentic.
+struct FrameCodec: Sendable {
+    static let tagLength = 16
+    /// The most a frame takes beyond its body.
+    static let overhead = FrameHead.length + tagLength
+
+    private let cluster: UInt32
+    private let host: HostID
+    private let incarnation: UInt64
+    private var counter: UInt64
+    private var keys: FrameKeys
+    private var replays = ReplayGuard()
+    /// How often each fault was seen.
+    private(set) var faults: [FrameFault: UInt64] = [:]
+
+    /// `counter` is a random number: should a host be cloned with its incarnation, no nonce is used twice.
+    init(cluster: String, host: HostID, incarnation: UInt64, counter: UInt64, keyRing: KeyRing?) {
+        self.cluster = FrameHead.digest(ofCluster: cluster)
+        self.host = host
+        self.incarnation = incarnation
+        self.counter = counter >> 2
+        keys = FrameKeys(cluster: cluster, keyRing)
+    }
+
+    /// Whether bodies are sealed.
+    var isSealed: Bool { keys.primary != nil }
+
+    /// Takes the keys the gossip has now.
+    mutating func use(_ keyRing: KeyRing?) { keys.replace(keyRing) }
+
+    /// The frame of a body.
+    mutating func seal(_ body: [UInt8], for way: FrameHead.Way) -> [UInt8] {
+        counter += 1
+        let head = FrameHead(
+            cluster: cluster, keyID: keys.primary ?? 0, sender: host, incarnation: incarnation,
+            counter: way == .stream ? counter | 1 << 63 : counter)
+        let bytes = head.encoded
+        guard keys.primary != nil, let key = keys.key(head) else { return bytes + body }
+        keys.remember(key, for: head)
+        // A key of 32 bytes and a nonce of 12 seal anything; an empty frame is one that nobody opens.
+        guard let nonce = try? Self.nonce(head),
+            let box = try? AES.GCM.seal(body, using: key, nonce: nonce, authenticating: bytes)
+        else { return [] }
+        return bytes + box.ciphertext + box.tag
+    }
+
+    /// The body of a frame and who sent it. A refusal is counted.
+    mutating func open(_ frame: ArraySlice<UInt8>, from way: FrameHead.Way) throws(FrameFault) -> (
+        head: FrameHead, body: [UInt8]
+    ) {
+        do throws(FrameFault) {
+            return try opened(frame, way)
+        } catch {
+            faults[error, default: 0] += 1
+            throw error
+        }
+    }
+
+    private mutating func opened(_ frame: ArraySlice<UInt8>, _ way: FrameHead.Way) throws(FrameFault) -> (
+        head: FrameHead, body: [UInt8]
+    ) {
+        let head = try FrameHead(frame)
+        guard head.cluster == cluster else { throw .otherCluster }
+        guard head.sender != host else { throw .own }
+        guard head.way == way else { throw .wrongWay }
+        let rest = frame.dropFirst(FrameHead.length)
+        guard keys.primary != nil else {
+            // Without keys anybody could forge the head, so nothing is concluded from it.
+            guard head.keyID == 0 else { throw .unknownKey }
+            return (head, Array(rest))
+        }
+        guard head.keyID != 0 else { throw .notSealed }
+        guard rest.count >= Self.tagLength else { throw .tooShort }
+        guard let key = keys.key(head) else { throw .unknownKey }
+        guard let nonce = try? Self.nonce(head),
+            let box = try? AES.GCM.SealedBox(
+                nonce: nonce, ciphertext: rest.dropLast(Self.tagLength), tag: rest.suffix(Self.tagLength)),
+            let body = try? AES.GCM.open(box, using: key, authenticating: frame.prefix(FrameHead.length))
+        else { throw .forged }
+        keys.remember(key, for: head)
+        guard replays.accept(head) else { throw .replayed }
+        return (head, Array(body))
+    }
+
+    private static func nonce(_ head: FrameHead) throws -> AES.GCM.Nonce {
+        var bytes: [UInt8] = [0, 0, 0, 0]
+        bytes.append(bigEndian: head.counter, width: 8)
+        return try AES.GCM.Nonce(data: bytes)
+    }
+}

@@ -1,0 +1,50 @@
+public import NetworkTypes
+
+/// What a cluster-wide network is called: everything follows from the cluster's and the network's name, so that hosts
+/// agree without asking each other (docs/overlay.md, "Identities").
+public struct NetworkIdentity: Hashable, Sendable {
+    /// The cluster when nothing else is configured.
+    public static let defaultCluster = "swiftlet"
+
+    /// The cluster's name.
+    public let cluster: String
+    /// The network's name, as the conflist has it.
+    public let name: String
+    /// The network's id: 64 hexadecimal digits, the first 32 bytes of SHA-512 of `swiftlet/<cluster>/<name>`.
+    public let identifier: String
+
+    /// Names a network. Neither name holds a "/".
+    public init(network name: String, cluster: String = NetworkIdentity.defaultCluster) {
+        self.cluster = cluster
+        self.name = name
+        identifier = SHA512.hex("swiftlet/\(cluster)/\(name)", length: 64)
+    }
+
+    /// The first ten digits of the id, which name the overlay namespace.
+    public var shortIdentifier: String { String(identifier.prefix(10)) }
+
+    /// The overlay namespace's name in ``OverlayNamespaces``: `1-<short id>`, as Docker calls its own.
+    public var namespaceName: String { "1-\(shortIdentifier)" }
+
+    /// The overlay namespace's usual path.
+    public var namespacePath: String { "\(OverlayNamespaces.usualDirectory)/\(namespaceName)" }
+
+    /// The VNI unless the configuration gives one: 4097 and the id's first eight bytes modulo what is left of 24 bits.
+    /// Numbers below are those that flannel (1), Calico and Docker (4096) use.
+    public var derivedVNI: UInt32 {
+        let first: UInt64 = 4097
+        let number = UInt64(identifier.prefix(16), radix: 16) ?? 0
+        return UInt32(truncatingIfNeeded: first + number % (1 << 24 - first))
+    }
+
+    /// An endpoint's id: 64 hexadecimal digits, the first 32 bytes of SHA-512 of `<network id>/<container>/<interface>`.
+    public func endpointIdentifier(containerID: String, interfaceName: String) -> String {
+        SHA512.hex("\(identifier)/\(containerID)/\(interfaceName)", length: 64)
+    }
+
+    /// The MAC of a container's interface: 02:42 and the IPv4 address, as Docker's; of a container without one, 02:42 and
+    /// the last four bytes of the address.
+    public static func containerMAC(_ address: IPAddress) -> MACAddress {
+        MACAddress(number: 0x0242_0000_0000 | UInt64(truncatingIfNeeded: address.number & 0xFFFF_FFFF))
+    }
+}

@@ -1,0 +1,186 @@
+public import Netfilter
+public import NetworkTypes
+internal import System
+
+/// Which hosts may send VXLAN to this one: for each network a pair of sets of its members' VTEPs. A packet of the network's
+/// UDP port and VNI from anybody else is dropped and counted.
+///
+/// In table `inet swiftlet`, the chain `vxlan` looks at what comes in for local sockets, and sends each network's packets
+/// into a chain of the network's own:
+///
+///     chain vxlan { type filter hook input priority raw; udp dport 4789 @th,96,24 0x1001 goto vteps-<short id> }
+///     chain vteps-<short id> { ip saddr @vteps4-<short id> return; ip6 saddr @vteps6-<short id> return; counter drop }
+public final class VTEPFilter {
+    static let baseChain = "vxlan"
+    private static let table = BaseLayout.inet
+    private static let attempts = 50
+    private let session: NFTablesSession
+
+    /// The filter of the calling thread's namespace.
+    public init() throws(NetfilterError) { session = try NFTablesSession() }
+
+    /// The parts of one network.
+    struct Layout: Equatable {
+        let chain: Chain
+        let sets: [ElementSet]
+        let entry: Rule
+
+        init(_ identity: NetworkIdentity, vni: UInt32, port: UInt16, members: [IPAddress]) {
+            let names = Self.names(identity.shortIdentifier)
+            chain = Chain(
+                names.chain, comment: "VTEPs of \(identity.name)",
+                rules: [
+                    Rule(.lookup(.ipSource, set: names.set4), .verdict(.return)),
+                    Rule(.lookup(.ip6Source, set: names.set6), .verdict(.return)),
+                    Rule(.counter, .verdict(.drop)),
+                ])
+            sets = [
+                ElementSet(names.set4, key: [.ipv4_addr], elements: Self.elements(members, .ipv4)),
+                ElementSet(names.set6, key: [.ipv6_addr], elements: Self.elements(members, .ipv6)),
+            ]
+            entry = Rule(
+                .match(.transport, .transport(.udp)), .match(.destinationPort, .port(port)),
+                .match(.vxlanIdentifier, .number(vni)), .verdict(.goto(names.chain)))
+        }
+
+        static func names(_ short: String) -> (chain: String, set4: String, set6: String) {
+            ("vteps-\(short)", "vteps4-\(short)", "vteps6-\(short)")
+        }
+
+        private static func elements(_ members: [IPAddress], _ family: AddressFamily) -> [Element] {
+            Set(members).filter { $0.family == family }.sorted().map { Element([.address($0)]) }
+        }
+    }
+
+    /// Lets the members' VXLAN in and nobody else's, whatever was there before; in one transaction.
+    ///
+    /// - Parameter members: the VTEPs of the network's hosts; our own may be among them.
+    public func set(
+        _ identity: NetworkIdentity, vni: UInt32, port: UInt16, members: [IPAddress]
+    ) throws(NetfilterError) {
+        let wanted = Layout(identity, vni: vni, port: port, members: members)
+        try retried { () throws(NetfilterError) in
+            let generation = try session.generation()
+            try session.commit(commands(for: wanted), generation: generation)
+        }
+    }
+
+    private func commands(for wanted: Layout) throws(NetfilterError) -> [TableCommand] {
+        let table = Self.table
+        var commands: [TableCommand] = []
+        if try !session.tables().contains(table) { commands.append(.addTable(table, comment: nil)) }
+        let chains = try session.chains(of: table).map(\.name)
+        let rules = try session.rules(of: table)
+        let sets = try session.sets(of: table)
+        if !chains.contains(Self.baseChain) {
+            // Before connection tracking and whatever else looks at what comes in.
+            let hook = BaseHook(.filter, .input, priority: -300)
+            commands.append(.addChain(table, Chain(Self.baseChain, hook: hook), isNew: true))
+        }
+        if !chains.contains(wanted.chain.name) { commands.append(.addChain(table, wanted.chain, isNew: true)) }
+        for set in wanted.sets {
+            var present: [Element] = []
+            if sets.contains(where: { $0.name == set.name }) {
+                present = try session.elements(of: set, in: table)
+            } else {
+                commands.append(.addSet(table, set))
+            }
+            let strangers = present.filter { !set.elements.contains($0) }
+            let missing = set.elements.filter { !present.contains($0) }
+            if !strangers.isEmpty { commands.append(.removeElements(table, set: set.name, strangers)) }
+            if !missing.isEmpty { commands.append(.addElements(table, set: set.name, missing, isNew: true)) }
+        }
+        if rules.filter({ $0.chain == wanted.chain.name }).map(\.rule) != wanted.chain.rules {
+            if chains.contains(wanted.chain.name) { commands.append(.flushChain(table, wanted.chain.name)) }
+            commands += wanted.chain.rules.map { .addRule(table, chain: wanted.chain.name, $0) }
+        }
+        let entries = rules.filter { $0.leads(to: wanted.chain.name) }
+        if entries.map(\.rule) != [wanted.entry] {
+            commands += entries.map { .removeRule(table, chain: $0.chain, handle: $0.handle) }
+            commands.append(.addRule(table, chain: Self.baseChain, wanted.entry))
+        }
+        return commands
+    }
+
+    /// Takes a network's filter away, and what is shared with the last one. None is no error.
+    public func remove(_ identity: NetworkIdentity) throws(NetfilterError) {
+        try remove(shortIdentifier: identity.shortIdentifier)
+    }
+
+    /// Takes a filter away by the network's short id, see ``shortIdentifiers()``.
+    public func remove(shortIdentifier short: String) throws(NetfilterError) {
+        let table = Self.table
+        let names = Layout.names(short)
+        try retried { () throws(NetfilterError) in
+            let generation = try session.generation()
+            guard try session.tables().contains(table) else { return }
+            let chains = try session.chains(of: table).map(\.name)
+            let rules = try session.rules(of: table)
+            let sets = try session.sets(of: table).map(\.name)
+            let mine = rules.filter { $0.leads(to: names.chain) }
+            var commands: [TableCommand] = mine.map { .removeRule(table, chain: $0.chain, handle: $0.handle) }
+            if chains.contains(names.chain) { commands.append(.removeChain(table, names.chain)) }
+            for set in [names.set4, names.set6] where sets.contains(set) { commands.append(.removeSet(table, set)) }
+            let others = rules.filter { $0.chain == Self.baseChain }.count - mine.count
+            if chains.contains(Self.baseChain), others == 0 {
+                commands.append(.removeChain(table, Self.baseChain))
+                // A table of ours that held nothing else was made for this.
+                if chains.allSatisfy({ $0 == Self.baseChain || $0 == names.chain }) {
+                    commands = [.removeTable(table)]
+                }
+            }
+            try session.commit(commands, generation: generation)
+        }
+    }
+
+    /// The short ids of the networks that have a filter here.
+    public func shortIdentifiers() throws(NetfilterError) -> [String] {
+        let prefix = Layout.names("").chain
+        return try session.chains(of: Self.table).map(\.name).filter { $0.hasPrefix(prefix) }.map {
+            String($0.dropFirst(prefix.count))
+        }.sorted()
+    }
+
+    /// The packets dropped that were no member's; nil when the network has no filter here.
+    public func dropped(_ identity: NetworkIdentity) throws(NetfilterError) -> UInt64? {
+        let chain = Layout.names(identity.shortIdentifier).chain
+        return try session.rules(of: Self.table, chain: chain).lazy.compactMap(\.packets).first
+    }
+
+    /// The members let in; nil when the network has no filter here.
+    public func members(_ identity: NetworkIdentity) throws(NetfilterError) -> Set<IPAddress>? {
+        let names = Layout.names(identity.shortIdentifier)
+        guard try session.chains(of: Self.table).contains(where: { $0.name == names.chain }) else { return nil }
+        var members: Set<IPAddress> = []
+        for set in [
+            ElementSet(names.set4, key: [.ipv4_addr]), ElementSet(names.set6, key: [.ipv6_addr]),
+        ] {
+            for element in try session.elements(of: set, in: Self.table) {
+                if case .address(let address)? = element.key.first { members.insert(address) }
+            }
+        }
+        return members
+    }
+
+    /// Others change the ruleset, too: what was read may be gone or changed when it is written (`ERESTART`).
+    private func retried(_ body: () throws(NetfilterError) -> Void) throws(NetfilterError) {
+        for attempt in 1... {
+            do {
+                return try body()
+            } catch {
+                let passing: [Errno] = [
+                    Errno(rawValue: 85), .interrupted, .resourceTemporarilyUnavailable, .noSuchFileOrDirectory,
+                    .fileExists, .resourceBusy,
+                ]
+                guard let errno = error.errno, passing.contains(errno), attempt < Self.attempts else { throw error }
+            }
+        }
+    }
+}
+
+extension NFTablesSession.InstalledRule {
+    /// Whether it ends in a chain.
+    fileprivate func leads(to chain: String) -> Bool {
+        statements.contains(.verdict(.goto(chain))) || statements.contains(.verdict(.jump(chain)))
+    }
+}

@@ -1,0 +1,7 @@
+/// What tells other plugins of the suite about an overlay they are chained after. The room `Overlay` writes it.
+public enum OverlayMark {
+    /// Where overlay namespaces are; a result's first interface, the bridge, is in one.
+    public static let namespaceDirectory = "/run/swiftlet/netns"
+    /// The alias of the bridge of a network that has no way out.
+    public static let internalAlias = "swiftlet internal"
+}

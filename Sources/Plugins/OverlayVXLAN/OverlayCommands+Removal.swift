@@ -1,0 +1,136 @@
+public import CNI
+internal import Control
+internal import JSON
+internal import Netlink
+internal import Overlay
+internal import PluginKit
+internal import System
+
+extension OverlayCommands {
+    /// Disconnects the container (CNI specification, DEL). Everything is tried, whatever the configuration says by now and
+    /// whether the daemon is there or not; the address is released last.
+    public func delete(_ request: Request) throws {
+        try FaultMapping.mapped {
+            var errors = ErrorCollector()
+            let isDaemonless = OverlayConfiguration.isDaemonless(request.configuration)
+            let tag = AttachmentTag(request.attachment)
+            for path in errors.attempt({ try candidates(request) }) ?? [] {
+                errors.attempt {
+                    guard try removeLink(tag, path), isDaemonless else { return }
+                    try removeNetworkIfUnused(path)
+                }
+            }
+            if !isDaemonless {
+                errors.attempt { try ignoringAbsence { try daemon(request).withdraw() } }
+            }
+            errors.attempt { try system.releaseAddresses(DelegateRequest.releasing(request)) }
+            try errors.throwIfAny()
+        }
+    }
+
+    private func daemon(_ request: Request) -> DaemonNetwork {
+        let socket = ((try? request.configuration.root.member("socket").string()) ?? nil).flatMap {
+            $0.isEmpty ? nil : $0
+        }
+        return DaemonNetwork(request: request, socket: socket, overlay: overlay)
+    }
+
+    /// A daemon that is away finds out by itself when it is back: the container's link is gone.
+    private func ignoringAbsence(_ body: () throws -> Void) throws {
+        do {
+            try body()
+        } catch let error as ControlError where error.isAway {
+            return
+        }
+    }
+
+    /// Where the attachment's link may be: the network's namespace, the one ADD's result names, and, should the cluster have
+    /// another name by now, all.
+    private func candidates(_ request: Request) throws -> [String] {
+        var paths: [String] = []
+        if let identity = try? OverlayConfiguration.identity(request.configuration) {
+            paths.append(identity.namespacePath)
+        }
+        for path in try overlay.paths() where !paths.contains(path) { paths.append(path) }
+        return paths
+    }
+
+    /// Removes the attachment's host end, and with it the container's.
+    ///
+    /// - Returns: whether the network may have no container left: there is a namespace, or half of one.
+    private func removeLink(_ tag: AttachmentTag, _ path: String) throws -> Bool {
+        guard let segment = try overlay.open(path) else { return try overlay.paths().contains(path) }
+        guard let link = try segment.stack.link(named: tag.linkName) else {
+            return try !segment.stack.links().contains { $0.kind == "veth" }
+        }
+        guard link.alias == nil || tag.owns(alias: link.alias) else { return false }
+        try segment.stack.removeLink(index: link.index)
+        return try !segment.stack.links().contains { $0.kind == "veth" }
+    }
+
+    private func removeNetworkIfUnused(_ path: String) throws {
+        let lock = try overlay.lock(PreparedNetwork.name(ofPath: path), .exclusive)
+        try DaemonlessNetwork.removeUnused(path, overlay)
+        withExtendedLifetime(lock) {}
+    }
+
+    // MARK: GC
+
+    /// Removes what belongs to no valid attachment of the network (CNI specification, GC). Without a list only half-made
+    /// links go.
+    public func collectGarbage(_ request: Request) throws {
+        try FaultMapping.mapped {
+            var errors = ErrorCollector()
+            let network = request.configuration.name
+            let entries = try request.configuration.validAttachments().known
+            let kept = entries.map { Set($0.map { AttachmentTag(network: network, $0).linkName }) }
+            let isDaemonless = OverlayConfiguration.isDaemonless(request.configuration)
+            if let identity = errors.attempt({ try OverlayConfiguration.identity(request.configuration) }) {
+                let path = identity.namespacePath
+                let removed = errors.attempt { try removeGarbage(network, path, kept) } ?? []
+                if isDaemonless {
+                    errors.attempt {
+                        if try overlay.paths().contains(path) {
+                            try removeNetworkIfUnused(path)
+                        } else {
+                            try overlay.removeMembers(shortIdentifier: identity.shortIdentifier)
+                        }
+                    }
+                } else {
+                    for owner in removed {
+                        errors.attempt {
+                            try ignoringAbsence {
+                                try daemon(request).withdraw(
+                                    containerID: owner.containerID, interfaceName: owner.interfaceName)
+                            }
+                        }
+                    }
+                }
+            }
+            errors.attempt { try system.collectAddresses(DelegateRequest.releasing(request)) }
+            try errors.throwIfAny()
+        }
+    }
+
+    /// - Returns: whose links were removed, as far as they say.
+    private func removeGarbage(_ network: String, _ path: String, _ kept: Set<String>?) throws -> [Attachment] {
+        guard let segment = try overlay.open(path) else { return [] }
+        let prefix = AttachmentTag.linkNamePrefix(network: network)
+        var removed: [Attachment] = []
+        for link in try segment.stack.links() where link.kind == "veth" && link.name.hasPrefix(prefix) {
+            // GC runs alone (specification): a link without alias is nobody's that is about to get one.
+            let isGarbage = kept.map { !$0.contains(link.name) } ?? (link.alias == nil && link.master == nil)
+            guard isGarbage else { continue }
+            try segment.stack.removeLink(index: link.index)
+            if let owner = Self.owner(ofAlias: link.alias) { removed.append(owner) }
+        }
+        return removed
+    }
+
+    private static func owner(ofAlias alias: String?) -> Attachment? {
+        guard let parts = alias?.split(separator: " ").map(String.init), parts.count == 4, parts[0] == "swiftlet",
+            parts[1] != "-"
+        else { return nil }
+        return Attachment(network: parts[1], containerID: parts[2], interfaceName: parts[3])
+    }
+}
