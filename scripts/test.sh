@@ -213,6 +213,10 @@ benches() {
         fi
         step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
     done
+    if have iperf3; then
+        # Docker's column needs packages that no other test needs; those who want it run the script themselves.
+        step bench-overlay 120 "$root/scripts/bench-overlay.sh" --ours "$ours" --rounds 3 --no-docker || true
+    fi
 }
 
 main() {
@@ -247,7 +251,7 @@ main() {
     fi
     if wanted nerdctl; then scripted nerdctl-shape 200 "$root/scripts/test-nerdctl-shape.sh" "$ours"; fi
     if wanted parity; then scripted parity 200 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
-    if wanted demo; then scripted demo 120 "$root/scripts/demo.sh" --no-podman --plugins "$ours"; fi
+    if wanted demo; then scripted demo 180 "$root/scripts/demo.sh" --plugins "$ours"; fi
     if wanted bench; then benches; fi
 
     say
