@@ -68,6 +68,8 @@ let package = Package(
         // C headers and shims only.
         .target(name: "CLinux"),
         .systemLibrary(name: "CLibMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+        // What scripts/build.sh takes for libmnl in static executables; here, under other names, for the tests alone.
+        .target(name: "CLibMNLStatic", cSettings: [.define("SWIFTLET_OTHER_NAMES")]),
         .systemLibrary(name: "CLibNFTNL", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev"])]),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
 
@@ -142,16 +144,18 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CLinux", "DBus", "JSON", "NetworkTypes", "System"],
             path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "GossipFixtures", path: "Tests/GossipFixtures", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("SystemTests", ["System", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
         tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
-        tests("NetlinkTests", ["Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests("NetlinkTests", ["CLibMNL", "CLibMNLStatic", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests("NetfilterTests", ["Netfilter", "NetworkTypes", "System", "TestSupport"]),
         tests("DBusTests", ["CLinux", "DBus", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
-        tests("GossipTests", ["Gossip", "NetworkTypes"]),
+        tests("ControlTests", ["Control", "JSON", "System", "TestSupport"]),
+        tests("GossipTests", ["Gossip", "GossipFixtures", "NetworkTypes"]),
         tests("ClusterGraphTests", ["ClusterGraph"]),
         tests("NetworksTests", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "Networks", "System", "TestSupport"]),
         tests("TableTests", ["Cluster", "NetworkTypes"]),
@@ -161,19 +165,21 @@ let package = Package(
             "PluginTests",
             [
                 "BandwidthPlugin", "BridgePlugin", "FirewallPlugin", "GwbridgeNATPlugin", "HostLocalPlugin",
-                "LoopbackPlugin", "NullPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit", "CNI", "DBus", "IPAM",
-                "JSON", "Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport",
+                "LoopbackPlugin", "NullPlugin", "OverlayVXLANPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit",
+                "CNI", "Control", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
+                "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "DaemonTests",
             [
-                "Cluster", "Daemon", "Gossip", "JSON", "NetworkTypes", "Overlay", "System", "TestSupport",
+                "Cluster", "Daemon", "Gossip", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
-        tests("ClusterTests", ["JSON", "System", "TestSupport"]),
-        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "System", "TestSupport"]),
+        tests(
+            "ClusterTests", ["Gossip", "GossipFixtures", "JSON", "NetworkTypes", "System", "TestSupport"]),
+        tests("CommandTests", ["CNI", "JSON", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -109,11 +109,11 @@ containers() {
     check_equal "C0 has the address it asked for" "$c0" 192.168.0.100
     # The first packet, before anything could have been learnt from another.
     on h2 ip netns exec C1 ping -c 2 -i 0.2 -W 2 192.168.0.100
-    check "C1 on h2 reaches C0 on h1" inside h2 C1 ping -q -c 1 -W 2 "$c0"
-    check "C2 on h3 reaches C0 on h1" inside h3 C2 ping -q -c 1 -W 2 "$c0"
-    check "C0 reaches C2" inside h1 C0 ping -q -c 1 -W 2 "$c2"
+    check "C1 on h2 reaches C0 on h1" inside h2 C1 ping -q -c 1 -W 10 "$c0"
+    check "C2 on h3 reaches C0 on h1" inside h3 C2 ping -q -c 1 -W 10 "$c0"
+    check "C0 reaches C2" inside h1 C0 ping -q -c 1 -W 10 "$c2"
     check_equal "one hop, as in one Ethernet: the TTL is whole" \
-        "$(inside h2 C1 ping -c 1 -W 2 "$c0" | sed -nE 's/.*ttl=([0-9]+).*/\1/p')" 64
+        "$(inside h2 C1 ping -c 1 -W 10 "$c0" | sed -nE 's/.*ttl=([0-9]+).*/\1/p')" 64
     on h3 swiftlet endpoint ls
 }
 
@@ -166,14 +166,14 @@ way_out_and_no_way_in() {
     local gateway
     heading "A way out, and no way in"
     on h1 ip netns exec C0 ping -c 1 -W 2 8.8.8.8
-    check "C0 reaches the world outside" inside h1 C0 ping -q -c 1 -W 2 8.8.8.8
-    check "C2 does, too" inside h3 C2 ping -q -c 1 -W 2 8.8.8.8
+    check "C0 reaches the world outside" inside h1 C0 ping -q -c 1 -W 10 8.8.8.8
+    check "C2 does, too" inside h3 C2 ping -q -c 1 -W 10 8.8.8.8
     check_refused "h1 itself cannot reach C0: the overlay is another world" in_lab h1 ping -q -c 1 -W 1 "$c0"
     attach h1 sibling
     gateway=$(inside h1 sibling ip -j -4 address show eth1 | jq -r '.[0].addr_info[0].local')
     explain "The bridge of the way out does not join its containers: icc is off."
     check_refused "C0 cannot reach its sibling there ($gateway)" inside h1 C0 ping -q -c 1 -W 1 "$gateway"
-    check "but over the overlay it can" inside h1 C0 ping -q -c 1 -W 2 "$(address_of sibling)"
+    check "but over the overlay it can" inside h1 C0 ping -q -c 1 -W 10 "$(address_of sibling)"
     explain "A published port is a port of the host: C0 was added with --publish 8088:8080."
     in_lab h1 ip netns exec C0 python3 "$root/scripts/lib/who.py" serve C0 8080 >"$work/who" 2>&1 </dev/null &
     eventually 5 grep -q ready "$work/who" || true
@@ -210,15 +210,15 @@ cut_and_heal() {
     check_refused "C1 is out of reach" inside h1 C0 ping -q -c 1 -W 1 "$c1"
     explain "h2 alone can still take in containers: it has addresses of its own to hand out."
     attach h2 C3
-    check "C3 reaches C1 beside it" inside h2 C3 ping -q -c 1 -W 2 "$c1"
+    check "C3 reaches C1 beside it" inside h2 C3 ping -q -c 1 -W 10 "$c1"
     tell_prompt "" scripts/lab.sh heal h2
     begin=$EPOCHREALTIME
     lab_heal h2
     check "h2 is back" eventually 30 is_h2 alive
     check "and C3 is known to all" eventually 10 endpoint_is h3 C3 live
     explain "That took $(since "$begin") s."
-    check "C0 reaches C1 again" inside h1 C0 ping -q -c 1 -W 2 "$c1"
-    check "C0 reaches C3, of whom it had not heard" inside h1 C0 ping -q -c 1 -W 2 "$(address_of C3)"
+    check "C0 reaches C1 again" inside h1 C0 ping -q -c 1 -W 10 "$c1"
+    check "C0 reaches C3, of whom it had not heard" inside h1 C0 ping -q -c 1 -W 10 "$(address_of C3)"
 }
 
 daemon_away() {
@@ -250,8 +250,8 @@ one_host() {
     check "alice joins, and publishes her port 8080 as the host's 8090" \
         in_lab h3 swiftlet cni add web alice --container-id alice --publish 8090:8080
     address=$(inside h3 alice ip -j -4 address show eth0 | jq -r '.[0].addr_info[0].local')
-    check "bob reaches alice" inside h3 bob ping -q -c 1 -W 2 "$address"
-    check "so does h3 itself" in_lab h3 ping -q -c 1 -W 2 "$address"
+    check "bob reaches alice" inside h3 bob ping -q -c 1 -W 10 "$address"
+    check "so does h3 itself" in_lab h3 ping -q -c 1 -W 10 "$address"
     in_lab h3 ip netns exec alice python3 "$root/scripts/lib/who.py" serve alice 8080 >"$work/who" 2>&1 </dev/null &
     eventually 5 grep -q ready "$work/who" || true
     check_says_of "the outside reaches alice through the host" "alice saw 198.51.100.2" \

@@ -80,15 +80,17 @@ install_packages() {
     say "installing: $*"
     log=$(mktemp)
     export DEBIAN_FRONTEND=noninteractive
-    if ! apt-get update -qq >"$log" 2>&1; then
+    # A mirror may be busy for a moment, and another apt-get may have the lock.
+    local options=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=120)
+    if ! apt-get update -qq "${options[@]}" >"$log" 2>&1; then
         warn "apt-get update failed; trying with the lists there are:"
         tail -n 3 "$log" >&2
     fi
-    if ! apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 </dev/null; then
+    if ! apt-get install -y -qq "${options[@]}" --no-install-recommends "$@" >"$log" 2>&1 </dev/null; then
         warn "apt-get could not install all of them at once; trying one by one:"
         tail -n 3 "$log" >&2
         for package in "$@"; do
-            apt-get install -y -qq --no-install-recommends "$package" >"$log" 2>&1 </dev/null ||
+            apt-get install -y -qq "${options[@]}" --no-install-recommends "$package" >"$log" 2>&1 </dev/null ||
                 warn "could not install $package: $(tail -n 1 "$log")"
         done
     fi

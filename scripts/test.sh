@@ -5,8 +5,8 @@
 #   scripts/test.sh [--long] [--filter X]
 #
 # --long      full-size fuzzing and soaking (SWIFTLET_LONG=1)
-# --filter X  only the section X (lint, build, swift, install, conf, podman, containerd, nerdctl, parity, demo,
-#             bench) or, for any other X, only the Swift tests that match X
+# --filter X  only the section X (lint, build, swift, install, conf, podman, containerd, nerdctl, overlay, parity,
+#             demo, bench) or, for any other X, only the Swift tests that match X
 #
 # What failed is repeated after the summary; the last line is `N passed, M failed, K skipped`. Each skip is printed with
 # its reason. Needs root.
@@ -14,7 +14,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib/common.sh"
 
-sections=(lint build swift install conf podman containerd nerdctl parity demo bench)
+sections=(lint build swift install conf podman containerd nerdctl overlay parity demo bench)
 filter=
 passed=0
 failed=0
@@ -172,7 +172,7 @@ count_report() {
 }
 
 swift_tests() {
-    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=600
+    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=900
     local options=(--package-path "$root" --skip-build --xunit-output "$logs/report.xml"
         --explicit-target-dependency-import-check warn)
     if [ -n "$filter" ] && ! is_section "$filter"; then options+=(--filter "$filter"); fi
@@ -211,12 +211,13 @@ benches() {
             count bench-packets 0 0 1 0
             continue
         fi
-        step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
+        step "bench-$name" 300 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
     done
     if have iperf3; then
         # Docker's column needs packages that no other test needs; those who want it run the script themselves.
-        step bench-overlay 120 "$root/scripts/bench-overlay.sh" --ours "$ours" --rounds 3 --no-docker || true
+        step bench-overlay 300 "$root/scripts/bench-overlay.sh" --ours "$ours" --rounds 3 --no-docker || true
     fi
+    step bench-cluster 300 "$root/scripts/bench-cluster.sh" --ours "$ours" --rounds 3 --hosts 3 || true
 }
 
 main() {
@@ -236,22 +237,23 @@ main() {
         # Without a build there may be an older one about, whose results would mean nothing.
         if build_tests; then swift_tests; fi
     fi
-    if wanted install; then scripted install 120 "$root/scripts/test-install.sh"; fi
-    if wanted conf; then scripted conf 60 "$root/scripts/test-conf.sh" "$ours"; fi
+    if wanted install; then scripted install 240 "$root/scripts/test-install.sh"; fi
+    if wanted conf; then scripted conf 200 "$root/scripts/test-conf.sh" "$ours"; fi
     if wanted podman; then
-        scripted podman 200 "$root/scripts/test-podman.sh" "$ours"
-        scripted podman-own 200 "$root/scripts/test-podman.sh" --own "$ours"
+        scripted podman 400 "$root/scripts/test-podman.sh" "$ours"
+        scripted podman-own 400 "$root/scripts/test-podman.sh" --own "$ours"
         if [ -d "$reference" ]; then
-            scripted podman-chain 200 "$root/scripts/test-podman.sh" --chain "$ours:$reference"
+            scripted podman-chain 400 "$root/scripts/test-podman.sh" --chain "$ours:$reference"
         fi
     fi
     if wanted containerd; then
-        scripted containerd 200 "$root/scripts/test-containerd.sh" "$ours"
-        scripted containerd-own 200 "$root/scripts/test-containerd.sh" --own "$ours"
+        scripted containerd 400 "$root/scripts/test-containerd.sh" "$ours"
+        scripted containerd-own 400 "$root/scripts/test-containerd.sh" --own "$ours"
     fi
-    if wanted nerdctl; then scripted nerdctl-shape 200 "$root/scripts/test-nerdctl-shape.sh" "$ours"; fi
-    if wanted parity; then scripted parity 200 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
-    if wanted demo; then scripted demo 180 "$root/scripts/demo.sh" --plugins "$ours"; fi
+    if wanted nerdctl; then scripted nerdctl-shape 400 "$root/scripts/test-nerdctl-shape.sh" "$ours"; fi
+    if wanted overlay; then scripted overlay-runtimes 400 "$root/scripts/test-overlay-runtimes.sh" "$ours"; fi
+    if wanted parity; then scripted parity 400 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
+    if wanted demo; then scripted demo 240 "$root/scripts/demo.sh" --plugins "$ours"; fi
     if wanted bench; then benches; fi
 
     say

@@ -69,6 +69,8 @@ public struct Instance: Sendable {
     var probeDue: Nanoseconds = 0
     var indirectDuties: [UInt32: IndirectDuty] = [:]
     var moveProbes: [UInt32: String] = [:]
+    /// The suspects; one that is none any more is taken out at the next gossip.
+    var suspects: Set<String> = []
     var memberBroadcasts = BroadcastQueue()
     var streams: [StreamID: Stream] = [:]
     var nextStream: UInt64 = 1

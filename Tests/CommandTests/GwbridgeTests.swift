@@ -56,9 +56,13 @@ struct GwbridgeTests {
         try lab.expectReturn(to: before)
     }
 
-    @Test("Containers are kept apart unless icc is on", arguments: backends, [false, true])
-    func communication(_ backend: String, _ isOn: Bool) throws {
+    @Test(
+        "Containers are kept apart unless icc is on", arguments: backends,
+        [(false, false), (false, true), (true, false), (true, true)])
+    func communication(_ backend: String, _ row: (isOn: Bool, filtersBridged: Bool)) throws {
+        let isOn = row.isOn
         let lab = try Lab(containers: 2)
+        try lab.filterBridged(row.filtersBridged)
         let chain = Self.alone([("icc", .bool(isOn)), ("ipMasqBackend", .string(backend))])
         for container in lab.containers { try lab.add(chain, container).orFail() }
         let servers = try lab.containers.map { try lab.serve($0) }

@@ -1,25 +1,12 @@
+import GossipFixtures
 import NetworkTypes
+import Testing
 
 @testable import Gossip
 
-func fromHex(_ text: String) -> [UInt8] {
-    var bytes: [UInt8] = []
-    var high: UInt8?
-    for character in text {
-        guard let digit = character.hexDigitValue.map({ UInt8($0) }) else { continue }
-        if let first = high {
-            bytes.append(first << 4 | digit)
-            high = nil
-        } else {
-            high = digit
-        }
-    }
-    return bytes
-}
-
-func toHex(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef")
-    return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+extension Vector: CustomTestStringConvertible {
+    /// The name of the bytes.
+    public var testDescription: String { name }
 }
 
 /// SplitMix64: small, seeded, good enough for tests.

@@ -1,50 +1,32 @@
+import GossipFixtures
 import Testing
 
 @testable import Gossip
 
 /// Noise, truncation and mutation of real bytes: nothing traps, nothing grows without bound, and the node still works.
 @Suite struct FuzzTests {
-    private static let iterations = environment("SWIFTLET_FUZZ_ITERATIONS").flatMap(Int.init) ?? 6000
-
-    private func mutated(_ bytes: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
-        var bytes = bytes
-        for _ in 0..<Int.random(in: 1...4, using: &random) {
-            guard !bytes.isEmpty else { return [UInt8.random(in: 0...255, using: &random)] }
-            let index = Int.random(in: 0..<bytes.count, using: &random)
-            switch Int.random(in: 0..<6, using: &random) {
-            case 0: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-            case 1:
-                bytes[index] = [0, 0x7F, 0x80, 0xFF, 0xC0, 0xDF, 0xDD, 0xDB, 0xCF].randomElement(using: &random) ?? 0
-            case 2: bytes.removeLast(bytes.count - index)
-            case 3: bytes.insert(UInt8.random(in: 0...255, using: &random), at: index)
-            case 4: bytes.remove(at: index)
-            default: bytes += bytes[index...]
-            }
-        }
-        return bytes
-    }
-
-    /// The captured bytes and what is inside of them.
-    private var corpus: [[UInt8]] {
-        MemberlistVectors.all.flatMap { [$0.bytes] + $0.plain.map(fromHex) }
-    }
+    /// Ten million packets in all where minutes do not matter.
+    private static let iterations =
+        environment("SWIFTLET_FUZZ_ITERATIONS").flatMap(Int.init) ?? (isLong ? 10_000_000 : 6000)
 
     @Test(arguments: [1, 2]) func noisyNetwork(_ seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
-        let corpus = corpus
+        let corpus = Mutation.corpus
         var settings = Settings.lan
         settings.memberLimit = 200
         var bench = try Bench(settings, keyRing: seed == 2 ? KeyRing(primary: [UInt8](repeating: 1, count: 16)) : nil)
         let envelope = bench.instance.envelope
         for round in 0..<Self.iterations / 2 {
-            let bytes = mutated(corpus[Int.random(in: 0..<corpus.count, using: &random)], &random)
+            let bytes = Mutation.of(corpus[Int.random(in: 0..<corpus.count, using: &random)], &random)
             // With keys, what is mutated is inside of the seal.
             let sealed = envelope.keyRing == nil ? bytes : envelope.sealPacket(bytes, checksum: false, random: &random)
             switch round % 4 {
             case 0, 1:
                 bench.receive(sealed, from: host(Int.random(in: 2...20, using: &random)))
             case 2:
-                bench.receive(Compound.encode([bytes, [8] + bytes]))
+                let both = Compound.encode([bytes, [8] + bytes])
+                bench.receive(
+                    envelope.keyRing == nil ? both : envelope.sealPacket(both, checksum: false, random: &random))
             default:
                 let id = StreamID.accepted(UInt64(round))
                 bench.give(.streamAccepted(id, from: host(2)))
@@ -52,13 +34,26 @@ import Testing
                 bench.give(.streamEnded(id))
             }
             if round % 16 == 0 { bench.run(.milliseconds(100)) }
+            if round % 65_536 == 65_535 { expectBounds(bench.instance, "seed \(seed), round \(round)") }
         }
-        #expect(bench.instance.members.count <= 200)
+        expectBounds(bench.instance, "seed \(seed)")
         #expect(bench.status("myself") == .alive, "seed \(seed)")
         #expect(bench.instance.count(of: .malformed) > 0)
         bench.receive(
             envelope.sealPacket(Ping(sequence: 7, node: "", source: nil).encode(), checksum: false, random: &random))
         #expect(bench.output.contains { if case .sendDatagram = $0 { true } else { false } })
+    }
+
+    /// Everything that packets can add to has an end.
+    private func expectBounds(_ instance: Instance, _ place: String) {
+        let settings = instance.settings
+        #expect(instance.table.count <= settings.memberLimit, "\(place)")
+        #expect(instance.table.slots.count <= settings.memberLimit, "\(place)")
+        #expect(instance.intents.count <= settings.queueLimit, "\(place)")
+        #expect(instance.queuedBroadcasts <= 4 * settings.queueLimit, "\(place)")
+        #expect(instance.streams.count <= settings.streamLimit + settings.memberLimit, "\(place)")
+        #expect(instance.indirectDuties.count <= 1024, "\(place)")
+        #expect(instance.moveProbes.count <= settings.memberLimit, "\(place)")
     }
 
     @Test func decompressorTakesAnything() throws {
@@ -68,7 +63,7 @@ import Testing
             let bytes =
                 round % 3 == 0
                 ? (0..<Int.random(in: 0...60, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
-                : mutated(packed, &random)
+                : Mutation.of(packed, &random)
             do {
                 let plain = try LZW.decode(bytes, 0..<bytes.count, limit: 2000)
                 #expect(plain.count <= 2000)

@@ -1,3 +1,4 @@
+import GossipFixtures
 import Testing
 
 @testable import Gossip

@@ -257,7 +257,7 @@ let isLong = environment("SWIFTLET_LONG") == "1"
     }
 
     /// Crashes, restarts, cuts, loss and leaving in any order; when it is quiet again all must agree.
-    @Test(arguments: isLong ? Array(1...300) : Array(1...6)) func chaos(_ seed: UInt64) throws {
+    @Test(arguments: isLong ? Array(1...10_000) : Array(1...6)) func chaos(_ seed: UInt64) throws {
         var schedule = SeededGenerator(seed: seed &* 977)
         let size = Int.random(in: 3...(isLong ? 30 : 12), using: &schedule)
         let settings: Settings = Bool.random(using: &schedule) ? .lan : .fast

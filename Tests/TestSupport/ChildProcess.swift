@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 public import System
 
 /// How a child that was given a time limit ended.

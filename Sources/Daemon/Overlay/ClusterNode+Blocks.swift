@@ -166,6 +166,31 @@ extension ClusterNode {
         }
     }
 
+    /// Gives the allocator a message of another host. While addresses are being given up, it is told first which ones are.
+    func receive(_ message: [UInt8], from host: HostID, _ network: NetworkState) {
+        guard network.usageIsMovingUntil > clock() else { return give(.message(message, from: host), to: network) }
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        reservations(network).whenComplete { result in
+            self.assumeIsolated { node in
+                if case .success(let addresses) = result { node.give(.command(.usage(addresses)), to: bound.value) }
+                node.give(.message(message, from: host), to: bound.value)
+            }
+        }
+    }
+
+    /// Addresses are being given up: looked at now, on demand, and once more later.
+    func usageMoves(_ network: NetworkState) {
+        let wasStill = network.usageIsMovingUntil <= clock()
+        network.usageIsMovingUntil = clock() + Self.releaseTime
+        fillUsage(network)
+        guard wasStill else { return }
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        _ = schedule(network.usageIsMovingUntil) { $0.fillUsage(bound.value) }
+    }
+
+    /// How long a DEL may take after its endpoint was taken back.
+    private static let releaseTime: UInt64 = 5_000_000_000
+
     private func reservations(_ network: NetworkState) -> EventLoopFuture<[IPAddress]> {
         let directory = "\(network.local.dataDirectory ?? Self.usualDataDirectory)/\(network.identity.name)"
         let own = network.endpoints.values.flatMap(\.addresses)

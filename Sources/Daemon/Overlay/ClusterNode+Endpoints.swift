@@ -6,273 +6,8 @@ internal import NIOCore
 internal import NetworkTypes
 internal import Overlay
 
-/// What the plugin asks for: a network made ready, an endpoint told of, an endpoint taken back.
+/// An endpoint told of, an endpoint taken back.
 extension ClusterNode {
-    private static let tryAgain = 11
-    private static let badConfiguration = 7
-
-    // MARK: Preparing
-
-    /// `POST /v1/overlay/prepare`
-    func prepare(_ request: Reader) async throws -> Value {
-        let (identity, id) = try networkIdentity(request)
-        let definition = try NetworkDefinition(try request.member("definition"), identity: identity)
-        let containerID = try request.member("containerID").string() ?? ""
-        let interface = try request.member("ifname").string() ?? ""
-        let ips = try request.member("ips").elements().map { element in
-            guard let text = try element.string(), let address = IPAddress(text) ?? IPPrefix(text)?.address else {
-                throw element.error("expected an address")
-            }
-            return address
-        }
-        try agree(definition.row, identity, id)
-        let network = try adopt(definition, identity, id)
-        let endpoint = identity.endpointIdentifier(containerID: containerID, interfaceName: interface)
-        counts.additions += 1
-        network.preparing[endpoint] = clock() + settings.preparationLimit
-        do {
-            try await join(network)
-            var ranges: [[AddressSpan]]?
-            if try request.member("blocks").bool() ?? true {
-                ranges = try await addresses(network, ips, except: endpoint)
-            }
-            return answer(network, ranges)
-        } catch {
-            ended(endpoint, network)
-            if network.endpoints.isEmpty { await leave(network) }
-            throw error
-        }
-    }
-
-    func networkIdentity(_ request: Reader) throws -> (NetworkIdentity, NetworkID) {
-        guard let name = try request.member("network").string(), !name.isEmpty, name.utf8.count <= 255,
-            !name.contains("/")
-        else { throw ControlFault(400, "network: expected a name", code: Self.badConfiguration) }
-        let identity = NetworkIdentity(network: name, cluster: settings.cluster)
-        guard let id = NetworkID(identity.identifier) else {
-            throw ControlFault(500, "no network id", code: 999)
-        }
-        return (identity, id)
-    }
-
-    /// Refuses a definition that differs from another host's, and a VNI that another network has.
-    func agree(_ row: NetworkRow, _ identity: NetworkIdentity, _ id: NetworkID) throws {
-        for other in replica.rows(.network) where other.record.owner != key.id {
-            guard let theirs = NetworkRow(decoding: other.record.value) else { continue }
-            let host = hostName(other.record.owner)
-            if other.record.network == id {
-                guard theirs.digest != row.digest else { continue }
-                throw ControlFault(
-                    409,
-                    "network '\(identity.name)' is defined differently on \(host) and \(settings.name): "
-                        + "\(theirs.difference(from: row))",
-                    remedy: "make the definitions equal on all hosts", code: Self.badConfiguration)
-            }
-            if theirs.vni == row.vni, theirs.port == row.port {
-                let name = String(decoding: other.record.key.key, as: UTF8.self)
-                throw ControlFault(
-                    409, "networks '\(identity.name)' and '\(name)' (of \(host)) have the VNI \(row.vni)",
-                    remedy: "give one of them another VNI with the key \"vni\" on all hosts",
-                    code: Self.badConfiguration)
-            }
-        }
-        for network in networks.values where network.id != id && (network.isOn || network.local.isAnnounced) {
-            guard network.local.row.vni == row.vni, network.local.row.port == row.port else { continue }
-            throw ControlFault(
-                409, "networks '\(identity.name)' and '\(network.identity.name)' have the VNI \(row.vni)",
-                remedy: "give one of them another VNI with the key \"vni\" on all hosts", code: Self.badConfiguration)
-        }
-    }
-
-    /// The network's state under a definition that the other hosts agree to.
-    func adopt(
-        _ definition: NetworkDefinition, _ identity: NetworkIdentity, _ id: NetworkID
-    ) throws -> NetworkState {
-        guard let network = networks[id] else {
-            let network = NetworkState(identity, id, LocalNetwork(definition))
-            networks[id] = network
-            save(network)
-            startBlocks(network)
-            return network
-        }
-        var local = LocalNetwork(definition)
-        local.isAnnounced = network.local.isAnnounced
-        local.isKept = network.local.isKept
-        guard local != network.local else { return network }
-        let isOther = local.row.digest != network.local.row.digest
-        if isOther, !network.endpoints.isEmpty || network.local.isKept {
-            throw ControlFault(
-                409,
-                "network '\(identity.name)' is defined differently on \(settings.name) already: "
-                    + "\(network.local.row.difference(from: local.row))",
-                remedy: network.local.isKept && network.endpoints.isEmpty
-                    ? "remove it first (DELETE /v1/networks/\(identity.name))"
-                    : "remove its containers on this host first", code: Self.badConfiguration)
-        }
-        network.local = local
-        network.underlay = nil
-        save(network)
-        if isOther || network.allocator == nil { startBlocks(network) }
-        return network
-    }
-
-    /// Puts this host on a network: the others know, and the kernel has all of it.
-    private func join(_ network: NetworkState) async throws {
-        let identity = network.identity
-        if network.underlay == nil {
-            do {
-                try await findUnderlay(network)
-            } catch {
-                throw ControlFault(
-                    500, "\(error)", remedy: "set \"interface\" or \"vtep\" in the network", code: Self.badConfiguration
-                )
-            }
-        }
-        guard let underlay = network.underlay else { return }
-        let isThere =
-            network.isOn && network.fault == nil && network.lastReconciled > 0
-            ? (try? await kernel.run(on: loop) { try $0.isThere(identity) }.get()) ?? false : false
-        try await announce(network, underlay)
-        guard !isThere else { return }
-        if !network.isOn {
-            network.isOn = true
-            readBook(network)
-        }
-        guard let plan = plan(network) else { return }
-        do {
-            _ = try await kernel.run(on: loop) { try $0.apply(plan) }.get()
-        } catch let error as OverlayError {
-            network.fault = "\(error)"
-            throw ControlFault(
-                500, "\(error)", remedy: "see the daemon's log",
-                code: error.isPassing ? Self.tryAgain : error.code)
-        }
-        network.fault = nil
-        network.lastReconciled = clock()
-        // What the join brought in meanwhile goes to the kernel in the order it came.
-        reconcileSoon(network)
-    }
-
-    /// Tells the others that this host is on the network, unless they know.
-    private func announce(_ network: NetworkState, _ underlay: Underlay) async throws {
-        let member = MemberRow(
-            vtep: underlay.address, mtu: Self.carried(by: underlay), port: network.local.row.port
-        ).encoded
-        var changes: [RecordChange] = []
-        if replica.row(network.definitionKey, owner: key.id)?.record.value != network.local.row.encoded {
-            changes.append(.put(network.definitionKey, value: network.local.row.encoded))
-        }
-        let memberKey = RecordKey.member(of: network.id)
-        if replica.row(memberKey, owner: key.id)?.record.value != member {
-            changes.append(.put(memberKey, value: member))
-        }
-        if !network.local.isAnnounced {
-            network.local.isAnnounced = true
-            save(network)
-        }
-        guard !changes.isEmpty else { return }
-        try Self.check(await change(changes))
-    }
-
-    static func check(_ outcome: ChangeOutcome) throws {
-        switch outcome {
-        case .settled: return
-        case .refused(let refusal): throw ControlFault(500, "the tables refuse it: \(refusal)", code: 999)
-        case .notSaved(let reason):
-            throw ControlFault(
-                507, "the journal cannot be written: \(reason)", remedy: "make room on the disk", code: 5)
-        }
-    }
-
-    /// Sees to it that this host has an address for each subnet, or the ones that are asked for.
-    private func addresses(
-        _ network: NetworkState, _ ips: [IPAddress], except endpoint: String
-    ) async throws -> [[AddressSpan]] {
-        var sets: [[AddressSpan]] = []
-        for (index, subnet) in network.local.row.subnets.enumerated() {
-            let wanted = ips.filter { subnet.prefix.contains($0) }
-            if wanted.isEmpty {
-                let outcome = await ask(network) { .need(subnet: index, token: $0) }
-                try check(outcome, "no address of \(subnet.prefix) for this host")
-            }
-            for address in wanted {
-                let outcome = await ask(network) { .borrow(address, token: $0) }
-                try check(outcome, "\(address) cannot be used on this host")
-            }
-            guard let allocator = network.allocator, allocator.ranges.indices.contains(index) else {
-                throw ControlFault(500, "network '\(network.identity.name)' has no address blocks", code: Self.tryAgain)
-            }
-            var spans = allocator.ranges[index].spans
-            for address in wanted where !spans.contains(where: { $0.contains(address) }) {
-                spans.append(AddressSpan(address))
-            }
-            sets.append(spans)
-        }
-        return sets
-    }
-
-    private func check(_ outcome: BlockOutcome, _ what: String) throws {
-        switch outcome {
-        case .granted: return
-        case .late:
-            throw ControlFault(
-                503, "\(what): no answer in \(settings.blockPatience / 1_000_000) ms", remedy: "try again",
-                code: Self.tryAgain)
-        case .unavailable(let reason): throw ControlFault(507, "\(what): \(reason)", code: 5)
-        case .refused(let refusal):
-            let words = refusal.words(hostName)
-            let isFinal =
-                switch refusal {
-                case .unknownSubnet, .notUsable: true
-                default: false
-                }
-            throw ControlFault(
-                isFinal ? 409 : 503, "\(what): \(words.error)", remedy: words.remedy,
-                code: isFinal ? Self.badConfiguration : Self.tryAgain)
-        }
-    }
-
-    private func answer(_ network: NetworkState, _ ranges: [[AddressSpan]]?) -> Value {
-        let row = network.local.row
-        let underlay = network.underlay
-        var object = Object([
-            ("networkID", .string(network.identity.identifier)), ("vni", .integer(Int64(row.vni))),
-            ("port", .integer(Int64(row.port))),
-            ("mtu", .integer(Int64(underlay.map { mtu(network, $0) } ?? 0))),
-            ("namespace", .string(network.identity.namespacePath)),
-            ("vtep", .string(underlay.map { "\($0.address)" } ?? "")), ("hostID", .string("\(key.id)")),
-            ("internal", .bool(row.isInternal)),
-            (
-                "subnets",
-                .array(
-                    row.subnets.map { subnet in
-                        var object = Object([("subnet", .string("\(subnet.prefix)"))])
-                        if let gateway = subnet.gateway { object["gateway"] = .string("\(gateway)") }
-                        return .object(object)
-                    })
-            ),
-        ])
-        if let ranges {
-            object["ranges"] = .array(
-                zip(row.subnets, ranges).map { subnet, spans in
-                    .array(
-                        spans.map { span in
-                            var range = Object([
-                                ("subnet", .string("\(subnet.prefix)")), ("rangeStart", .string("\(span.first)")),
-                                ("rangeEnd", .string("\(span.last)")),
-                            ])
-                            if let gateway = subnet.gateway { range["gateway"] = .string("\(gateway)") }
-                            return .object(range)
-                        })
-                })
-            // Lent and reserved addresses are cut out of the ranges already.
-            object["exclude"] = .array([])
-        }
-        return .object(object)
-    }
-
-    // MARK: Endpoints
-
     /// `POST /v1/overlay/endpoints`
     func publish(_ request: Reader) async throws -> Value {
         let (identity, id) = try networkIdentity(request)
@@ -294,31 +29,45 @@ extension ClusterNode {
             identity: identity, containerID: try request.member("containerID").string() ?? "",
             interface: try request.member("ifname").string() ?? "", link: try request.member("link").string(),
             addresses: addresses.map(\.address))
-        let rowKey = Self.endpointKey(local, network)
-        // The same ADD again keeps its claim: nobody else's is lower for it.
-        let old = replica.row(rowKey, owner: key.id).flatMap { EndpointRow(decoding: $0.record.value) }
-        let isSame = old?.addresses == addresses
         let row = EndpointRow(
             addresses: addresses, mac: mac, containerID: local.containerID, interface: local.interface,
-            names: try request.member("names").strings(), aliases: try request.member("aliases").strings(),
-            claim: isSame ? old?.claim ?? 1 : book.nextClaim(for: local.addresses, on: id))
-        network.endpoints[local.id] = local
-        write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), local.journaled)])
-        let outcome = await change([.put(rowKey, value: row.encoded)])
+            names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
+        let outcome = await put(local, row, network)
         ended(local.id, network)
         fillUsage(network)
         guard case .settled(let acknowledged, let peers) = outcome else {
-            // Nobody is told of an endpoint that a restart would forget.
-            network.endpoints[local.id] = nil
-            write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), nil)])
-            give(.change(.remove(rowKey), token: nil))
             try Self.check(outcome)
             return .null
+        }
+        if acknowledged < peers {
+            counts.additionsUnheard += 1
+            log.info(
+                "not all members have it yet",
+                metadata: ["endpoint": "\(local.id)", "acknowledged": "\(acknowledged)", "peers": "\(peers)"])
         }
         return [
             "endpointID": .string(local.id), "acknowledged": .integer(Int64(acknowledged)),
             "peers": .integer(Int64(peers)),
         ]
+    }
+
+    /// Makes an endpoint of this host known: to the journal, to the others.
+    func put(_ local: LocalEndpoint, _ row: EndpointRow, _ network: NetworkState) async -> ChangeOutcome {
+        let key = Self.endpointKey(local, network)
+        var row = row
+        // The same ADD again keeps its claim: nobody else's is lower for it.
+        let old = replica.row(key, owner: self.key.id).flatMap { EndpointRow(decoding: $0.record.value) }
+        let isSame = old?.addresses == row.addresses
+        row.claim = isSame ? old?.claim ?? 1 : book.nextClaim(for: local.addresses, on: network.id)
+        network.endpoints[local.id] = local
+        write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), local.journaled)])
+        let outcome = await change([.put(key, value: row.encoded)])
+        if case .settled = outcome { return outcome }
+        // Nobody is told of an endpoint that a restart would forget.
+        network.endpoints[local.id] = nil
+        write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), nil)])
+        give(.change(.remove(key), token: nil))
+        return outcome
     }
 
     private static func endpointKey(_ endpoint: LocalEndpoint, _ network: NetworkState) -> RecordKey {
@@ -335,7 +84,7 @@ extension ClusterNode {
         counts.removals += 1
         ended(endpoint, network)
         if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
-        fillUsage(network)
+        usageMoves(network)
         if network.endpoints.isEmpty { await leave(network) }
         return .object(Object())
     }
@@ -364,9 +113,9 @@ extension ClusterNode {
         let definition = try NetworkDefinition(try request.member("definition"), identity: identity)
         try agree(definition.row, identity, id)
         if let network = networks[id] {
-            if let fault = network.fault { throw ControlFault(503, fault, code: Self.tryAgain) }
+            if let fault = network.fault { throw ControlFault(503, fault, code: 11) }
             if network.allocator?.isDraining == true {
-                throw ControlFault(503, "this host is being drained", code: Self.tryAgain)
+                throw ControlFault(503, "this host is being drained", code: 11)
             }
         }
         return .object(Object())
@@ -378,36 +127,5 @@ extension LocalEndpoint {
     var keyBytes: [UInt8] {
         let digits = id.compactMap { $0.hexDigitValue.map { UInt8($0) } }
         return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
-    }
-}
-
-extension OverlayError {
-    /// The CNI error code: as the plugins map their own errors.
-    var code: Int {
-        switch self {
-        case .netlink, .busyVNI, .busyPort: 100
-        case .netfilter: 101
-        case .system: 5
-        case .namespace: 8
-        case .foreign: 103
-        }
-    }
-}
-
-extension NetworkRow {
-    /// The first thing in which two definitions differ.
-    func difference(from other: NetworkRow) -> String {
-        func list(_ row: NetworkRow) -> String { row.subnets.map { "\($0.prefix)" }.joined(separator: ", ") }
-        func gateways(_ row: NetworkRow) -> String {
-            row.subnets.map { $0.gateway.map { "\($0)" } ?? "none" }.joined(separator: ", ")
-        }
-        if list(self) != list(other) { return "subnets \(list(self)) and \(list(other))" }
-        if gateways(self) != gateways(other) { return "gateways \(gateways(self)) and \(gateways(other))" }
-        if subnets != other.subnets { return "other address ranges" }
-        if vni != other.vni { return "VNI \(vni) and \(other.vni)" }
-        if port != other.port { return "UDP port \(port) and \(other.port)" }
-        if mtu != other.mtu { return "MTU \(mtu) and \(other.mtu)" }
-        if isInternal != other.isInternal { return "internal here and not there" }
-        return "other options"
     }
 }

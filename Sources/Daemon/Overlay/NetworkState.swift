@@ -13,11 +13,15 @@ final class NetworkState {
     // What is in the kernel.
     /// Whether this host is on the network: the namespace is there, or being made.
     var isOn = false
+    /// Whether the namespace is being removed.
+    var isLeaving = false
     /// Where our VXLAN leaves; known while the host is on the network.
     var underlay: Underlay?
     /// The entries that are wanted for other hosts' endpoints.
     var wanted: [IPAddress: AddressBook.Entry] = [:]
     var addressesByMAC: [MACAddress: Set<IPAddress>] = [:]
+    /// When an entry last changed.
+    var lastChange: UInt64 = 0
     /// What changed since the last batch, with what it was.
     var touched: [IPAddress: AddressBook.Entry?] = [:]
     var membersChanged = false
@@ -38,6 +42,8 @@ final class NetworkState {
     var blockEvents: [BlockAllocator.Event] = []
     var isWritingBlocks = false
     var isFillingUsage = false
+    /// Until when the delegate may still be giving addresses up: after a DEL it does so when we have answered.
+    var usageIsMovingUntil: UInt64 = 0
     var blockWake: Scheduled<Void>?
     var withdrawals: [Withdrawal] = []
 

@@ -32,6 +32,9 @@ struct BroadcastQueue: Sendable {
         return entry.id
     }
 
+    /// Whether a message with this name waits.
+    func holds(_ name: String) -> Bool { places[name] != nil }
+
     private mutating func insert(_ entry: Entry, tier: Int) {
         while tiers.count <= tier { tiers.append([]) }
         let index = Self.index(in: tiers[tier], length: entry.message.count, id: entry.id)

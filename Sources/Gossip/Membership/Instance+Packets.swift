@@ -96,6 +96,7 @@ extension Instance {
 
     mutating func gossip() {
         setTimer(.gossip, in: settings.gossipInterval)
+        askSuspects()
         guard queuedBroadcasts > 0 else { return }
         let horizon = settings.gossipToTheDead
         let targets = table.pick(settings.gossipNodes, random: &random) { record in

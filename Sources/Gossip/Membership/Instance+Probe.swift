@@ -61,6 +61,29 @@ extension Instance {
         }
     }
 
+    /// Tells suspects again what they are accused of, so that one that lives can refute although packets are lost: its
+    /// refutation comes back with the ack. However large the cluster is, about eight members at a time do so for each.
+    mutating func askSuspects() {
+        guard !suspects.isEmpty, leavePhase.isMember else { return }
+        for node in suspects.sorted() {
+            guard let record = table[node], record.state == .suspect else {
+                suspects.remove(node)
+                continue
+            }
+            guard nodeCount <= Self.askers || Int.random(in: 0..<nodeCount, using: &random) < Self.askers else {
+                continue
+            }
+            let source = ProbeSource(endpoint: endpoint, node: name)
+            let ping = Ping(sequence: nextSequence(), node: node, source: source)
+            let accusation = Accusation(node: node, incarnation: record.incarnation, from: name)
+            transmit(
+                Compound.encode([accusation.encode(as: .suspect), ping.encode()]), to: record.endpoint,
+                checksum: record.versions.protocolMax >= 5)
+        }
+    }
+
+    private static let askers = 8
+
     /// No ack in time: others are asked, and a stream is tried.
     mutating func probeIsLate(_ number: UInt32) {
         guard var current = probe, current.number == number, let record = table[current.node] else { return }

@@ -153,6 +153,13 @@ extension Instance {
         notice(.refuted(incarnation: max(me.incarnation, accused) + 1, accuser: accuser))
     }
 
+    /// Somebody still spreads what was refuted: he missed the refutation, and it is no longer gossiped. Without this a
+    /// lossy network has its members convicted in the end, however long suspicions last.
+    private mutating func repeatRefutation() {
+        guard leavePhase.isMember, !memberBroadcasts.holds(name), let me = table[own] else { return }
+        announceSelf(incarnation: me.incarnation)
+    }
+
     /// Announces ourselves with this incarnation.
     mutating func announceSelf(incarnation: UInt32) {
         _ = table.update(own) { $0.incarnation = incarnation }
@@ -166,7 +173,10 @@ extension Instance {
 
     mutating func suspect(_ accusation: Accusation) {
         guard let slot = table.slot(of: accusation.node), let record = table[slot] else { return }
-        guard accusation.incarnation >= record.incarnation else { return }
+        guard accusation.incarnation >= record.incarnation else {
+            if slot == own { repeatRefutation() }
+            return
+        }
         guard isPlausible(accusation.incarnation, after: record.incarnation) else {
             return implausible(accusation.node)
         }
@@ -199,6 +209,7 @@ extension Instance {
             record.stateChanged = now
             record.suspicion = suspicion
         }
+        suspects.insert(accusation.node)
         timers.add(.suspicion(accusation.node), at: suspicion.deadline)
         broadcast(accusation.encode(as: .suspect), about: accusation.node)
         notice(.suspected(accusation.node, by: accusation.from))
@@ -225,7 +236,10 @@ extension Instance {
     /// A node is gone: dead, or left if it says so itself.
     mutating func declareDead(_ accusation: Accusation) {
         guard let slot = table.slot(of: accusation.node), let record = table[slot] else { return }
-        guard accusation.incarnation >= record.incarnation else { return }
+        guard accusation.incarnation >= record.incarnation else {
+            if slot == own { repeatRefutation() }
+            return
+        }
         guard isPlausible(accusation.incarnation, after: record.incarnation) else {
             return implausible(accusation.node)
         }

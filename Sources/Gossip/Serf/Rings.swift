@@ -1,7 +1,8 @@
 /// The user events of the last Lamport times, to tell repeats from news and to pass on in exchanges.
 struct EventRing: Sendable {
-    /// The most events kept of one Lamport time.
+    /// The most events kept of one Lamport time, and their bytes: a sender may use one time again and again.
     private static let slotLimit = 256
+    private static let slotBytes = 32 << 10
 
     private var slots: [SerfState.EventSlot?]
 
@@ -19,7 +20,10 @@ struct EventRing: Sendable {
             slots[index] = SerfState.EventSlot(time: event.time, items: [item])
             return true
         }
-        guard slot.items.count < Self.slotLimit, !slot.items.contains(item) else { return false }
+        let size = slot.items.reduce(item.size) { $0 + $1.size }
+        guard slot.items.count < Self.slotLimit, size <= Self.slotBytes, !slot.items.contains(item) else {
+            return false
+        }
         slots[index]?.items.append(item)
         return true
     }

@@ -5,6 +5,9 @@ struct SerfState: Hashable, Sendable {
         struct Item: Hashable, Sendable {
             var name: String
             var payload: [UInt8]?
+
+            /// What it takes, about.
+            var size: Int { name.utf8.count + (payload?.count ?? 0) }
         }
 
         var time: UInt64

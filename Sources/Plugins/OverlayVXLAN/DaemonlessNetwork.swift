@@ -88,8 +88,7 @@ struct DaemonlessNetwork {
             return container
         }
         try lock.change(to: .exclusive)
-        let isNew = try overlay.open(path) == nil
-        if isNew { try refuseOverlap() }
+        if try overlay.open(path) == nil { try configuration.refuseOverlap(with: system.hostStack()) }
         transaction.push("the overlay namespace") { try removeIfUnused(lock) }
         let container = try overlay.make(identity)
         try plan.segment.apply(
@@ -121,22 +120,6 @@ struct DaemonlessNetwork {
             peers + [plan.segment.local], identity, vni: plan.segment.vni, port: plan.segment.port)
     }
 
-    /// A subnet that the host has a route into would be cut in two.
-    private func refuseOverlap() throws {
-        let host = try system.hostStack()
-        for (index, subnet) in configuration.subnets.enumerated() {
-            let found = try host.routes(family: subnet.prefix.family).first { route in
-                route.destination.length > 0 && route.destination.overlaps(subnet.prefix)
-            }
-            guard let found else { continue }
-            let link = try found.link.flatMap { try host.link(index: $0)?.name }
-            throw DecodingError(
-                path: configuration.subnets.count == 1 ? "subnet" : "subnets[\(index)]",
-                reason: "\(subnet.prefix) overlaps with this host's route to \(found.destination)"
-                    + (link.map { " by \($0)" } ?? "") + "; give the network another subnet on all hosts")
-        }
-    }
-
     // MARK: Removing
 
     /// Takes the namespace and the filter away when no container uses them and nobody is about to.
@@ -154,7 +137,8 @@ struct DaemonlessNetwork {
             // First, so that its VNI is free at once.
             for link in links where link.kind == "vxlan" { try container.stack.removeLink(index: link.index) }
         }
-        try overlay.remove(name)
+        // The namespace last: while it is there, the next DEL finds that something is to be done.
         try overlay.removeMembers(shortIdentifier: String(name.dropFirst(2)))
+        try overlay.remove(name)
     }
 }

@@ -90,7 +90,11 @@ extension OverlayCommands {
                 let removed = errors.attempt { try removeGarbage(network, path, kept) } ?? []
                 if isDaemonless {
                     errors.attempt {
-                        if try overlay.paths().contains(path) { try removeNetworkIfUnused(path) }
+                        if try overlay.paths().contains(path) {
+                            try removeNetworkIfUnused(path)
+                        } else {
+                            try overlay.removeMembers(shortIdentifier: identity.shortIdentifier)
+                        }
                     }
                 } else {
                     for owner in removed {

@@ -69,6 +69,9 @@ public struct OverlayCommands: PluginCommands {
         _ transaction: inout Transaction
     ) throws -> CNIResult {
         let daemon = DaemonNetwork(request: request, socket: configuration.socket, overlay: overlay)
+        if try !overlay.paths().contains(configuration.identity.namespacePath) {
+            try configuration.refuseOverlap(with: system.hostStack())
+        }
         // Not knowing of us yet, the daemon may have removed the network with another container before the lock was ours.
         for _ in 0..<3 {
             var prepared = try daemon.prepare(configuration)
@@ -85,7 +88,8 @@ public struct OverlayCommands: PluginCommands {
             return plan.result
         }
         throw CNIError(
-            CNIError.Code.tryAgain, "the network's namespace went away while the container was being connected")
+            CNIError.Code.tryAgain, "the network's namespace, made by swiftletd, is not to be seen",
+            details: "swiftletd must share the host's mounts: no PrivateTmp= or ProtectSystem= in its unit")
     }
 
     private func limited(_ pools: AddressPools, _ request: Request, _ configuration: OverlayConfiguration) throws

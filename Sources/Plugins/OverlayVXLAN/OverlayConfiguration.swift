@@ -170,9 +170,10 @@ struct OverlayConfiguration {
         requested = try Self.requested(configuration, arguments)
         for key in [try configuration.runtimeConfig.member("mac"), try configuration.args.member("cni").member("mac")] {
             guard mac == nil, let text = try key.string(), !text.isEmpty else { continue }
-            mac =
-                try Self.mac(text)
-                ?? { throw key.error("\"\(text)\" is not a unicast MAC address like 02:42:c0:a8:00:64") }()
+            guard let address = Self.mac(text) else {
+                throw key.error("\"\(text)\" is not a unicast MAC address like 02:42:c0:a8:00:64")
+            }
+            mac = address
         }
         if mac == nil, let text = arguments["MAC"], !text.isEmpty {
             guard let address = Self.mac(text) else {

@@ -1,19 +1,16 @@
-import Testing
-
 /// Bytes captured from serf 0.9.4 agents (memberlist 0.2.2), or computed where the name says so.
-struct Vector: Sendable, CustomTestStringConvertible {
-    let name: String
-    let hex: String
+package struct Vector: Sendable {
+    package let name: String
+    package let hex: String
     /// What is inside, each in hex.
-    var plain: [String] = []
-    var key: String?
+    package var plain: [String] = []
+    package var key: String?
 
-    var bytes: [UInt8] { fromHex(hex) }
-    var testDescription: String { name }
+    package var bytes: [UInt8] { fromHex(hex) }
 }
 
-enum MemberlistVectors {
-    static let all: [Vector] =
+package enum MemberlistVectors {
+    package static let all: [Vector] =
         [
             Vector(
                 name: "leaf alive",
@@ -208,5 +205,5 @@ enum MemberlistVectors {
             ),
         ] + laterVectors
 
-    static func named(_ prefix: String) -> [Vector] { all.filter { $0.name.hasPrefix(prefix) } }
+    package static func named(_ prefix: String) -> [Vector] { all.filter { $0.name.hasPrefix(prefix) } }
 }
