@@ -2,12 +2,13 @@
 # Measures the overlay beside Docker 20.10's (with a key-value store, etcd), a VXLAN made by hand and the bare underlay, in
 # one laboratory of two hosts and in one run, turn by turn: attaching and detaching, throughput, round trip.
 #
-#   scripts/bench-overlay.sh [--ours DIR] [--rounds PERCENT] [--mtu BYTES]
+#   scripts/bench-overlay.sh [--ours DIR] [--rounds PERCENT] [--mtu BYTES] [--no-docker]
 #
 # --mtu BYTES  the underlay's MTU (default 1500)
+# --no-docker  leave Docker out, and install nothing
 #
-# Needs Debian's docker.io and etcd-server, which scripts/dependencies.sh bench installs; without them the table has no
-# column for Docker.
+# Docker is Debian's docker.io, with etcd-server; scripts/dependencies.sh bench installs them. Without them its column is
+# empty.
 set -euo pipefail
 here=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source=scripts/lib/common.sh
@@ -37,6 +38,7 @@ parse() {
             esac
             shift
             ;;
+        --no-docker) drop docker ;;
         -h | --help) usage && exit 0 ;;
         *) die "unknown option '$1'" ;;
         esac
@@ -272,7 +274,7 @@ main() {
         drop swiftlet
         lab_daemon=
     fi
-    if ! have dockerd || ! have etcd || [ ! -x /bin/busybox ]; then
+    if has docker && { ! have dockerd || ! have etcd || [ ! -x /bin/busybox ]; }; then
         warn "no docker.io, etcd-server or busybox-static: measuring without Docker"
         drop docker
     fi
@@ -297,7 +299,7 @@ main() {
 parse "$@"
 if [ -z "${SWIFTLET_OUTSIDE_NETNS:-}" ]; then
     require_root
-    "$root/scripts/dependencies.sh" bench
+    if has docker; then "$root/scripts/dependencies.sh" bench; fi
 fi
 enter_private "$@"
 main
