@@ -34,7 +34,7 @@ extension ClusterNode {
             names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
         let outcome = await put(local, row, network)
         ended(local.id, network)
-        fillUsage(network)
+        fillUsageSoon(network)
         guard case .settled(let acknowledged, let peers) = outcome else {
             try Self.check(outcome)
             return .null

@@ -213,6 +213,7 @@ extension ClusterNode {
         for (index, subnet) in network.local.row.subnets.enumerated() {
             let wanted = ips.filter { subnet.prefix.contains($0) }
             if wanted.isEmpty {
+                await fillUsageIfShort(network, subnet: index)
                 let outcome = await ask(network) { .need(subnet: index, token: $0) }
                 try check(outcome, "no address of \(subnet.prefix) for this host")
             }

@@ -42,6 +42,10 @@ final class NetworkState {
     var blockEvents: [BlockAllocator.Event] = []
     var isWritingBlocks = false
     var isFillingUsage = false
+    var isUsageDue = false
+    /// How many addresses were in use when the allocator was last told, and how many ADDs ended since.
+    var knownUse = 0
+    var endedSince = 0
     /// Until when the delegate may still be giving addresses up: after a DEL it does so when we have answered.
     var usageIsMovingUntil: UInt64 = 0
     var blockWake: Scheduled<Void>?
