@@ -71,11 +71,11 @@ struct OverlayUpkeepTests {
         #expect(try host.overlayRemains() == [])
     }
 
-    @Test("First ADDs and last DELs at once: none fails, nothing is left")
-    func atOnce() throws {
+    @Test("First ADDs and last DELs at once: none fails, nothing is left", arguments: [false, true])
+    func atOnce(_ hostAccess: Bool) throws {
         let underlay = try Underlay(hosts: 1, containers: 6)
         let host = underlay.hosts[0]
-        let chain = OverlayInputs.daemonless(underlay)
+        let chain = OverlayInputs.daemonless(underlay, [("hostAccess", .bool(hostAccess))])
         let failures = try inParallel(6) { number -> [String] in
             let container = "c\(number)"
             var failures: [String] = []
@@ -180,7 +180,7 @@ struct OverlayUpkeepTests {
             (#"{"ipRange":"192.168.0.0/16"}"#, "not a part of"), (#"{"exclude":["10.0.0.1"]}"#, "exclude[0]"),
             (#"{"exclude":{"router":"x"}}"#, "exclude.router"), (#"{"mtu":20}"#, "mtu"), (#"{"vni":16777216}"#, "vni"),
             (#"{"port":70000}"#, "port"), (#"{"interface":"a b"}"#, "interface"),
-            (#"{"hostAccess":true}"#, "hostAccess"),
+            (#"{"hostAccess":true,"ipam":{"type":"static"}}"#, "hostAccess"),
             (#"{"peers":["x"]}"#, "peers[0]"), (#"{"peers":[]}"#, "peers: names nobody"),
             (#"{"group":"239.1.1.1"}"#, "group: "), (#"{"peers":null,"group":"10.0.0.1"}"#, "multicast address"),
             (#"{"peers":null,"group":"239.1.1.1"}"#, "ipRange"),

@@ -14,6 +14,8 @@ import Testing
         #"{"cniVersion":"1.1.0","name":"n","type":"overlay-vxlan","subnets":["10.1.2.0/24","10.9.0.0/24","2001:db8::/64"],"peers":["192.0.2.2"],"internal":true,"mtu":1300}"#,
         #"{"cniVersion":"1.0.0","name":"n","type":"overlay-vxlan","subnets":["10.1.2.0/24","2001:db8::/64"],"interface":"up0","ipRange":["10.1.2.0/25","2001:db8::/70"],"group":"239.1.1.1"}"#,
         #"{"cniVersion":"1.0.0","name":"n","type":"overlay-vxlan","subnets":["10.1.2.0/24","2001:db8::/64"]}"#,
+        #"{"cniVersion":"1.1.0","name":"n","type":"overlay-vxlan","subnets":["10.1.2.0/24","10.9.0.0/24","2001:db8::/64"],"peers":["192.0.2.2"],"hostAccess":true}"#,
+        #"{"cniVersion":"1.1.0","name":"n","type":"overlay-vxlan","subnets":["10.1.2.0/24","2001:db8::/64"],"hostAccess":true}"#,
     ]
 
     static func make() throws -> FakeOverlay {
@@ -39,9 +41,13 @@ import Testing
     /// What the daemon keeps after an ADD that failed is its own to remove.
     static func settle(_ overlay: FakeOverlay, _ json: String) throws {
         guard !json.contains("peers"), !json.contains("group") else { return }
+        if try overlay.paths().isEmpty {
+            overlay.endpoints.remove("\(HostAccess.containerID)/\(HostAccess.portName)")
+        }
         for path in try overlay.paths() {
             let links = try overlay.open(path)?.stack.links() ?? []
-            if links.contains(where: { $0.kind == "veth" }) { continue }
+            if links.contains(where: \.isContainerPort) { continue }
+            overlay.endpoints.remove("\(HostAccess.containerID)/\(HostAccess.portName)")
             try overlay.remove(String(path.dropFirst(OverlayNamespaces.usualDirectory.utf8.count + 1)))
         }
     }

@@ -112,8 +112,12 @@ extension ClusterNode {
             func address(_ family: AddressFamily) -> Value {
                 .string(row.addresses.first { $0.family == family }.map { "\($0)" } ?? "")
             }
+            // Every host's own endpoint has the same id.
+            let isHost = row.containerID == HostAccess.containerID
             return (
-                isFirst ? row.containerID : "ep-\(Self.hexadecimal(held.record.key.key))",
+                isHost
+                    ? "\(row.containerID)-\(held.record.owner)"
+                    : isFirst ? row.containerID : "ep-\(Self.hexadecimal(held.record.key.key))",
                 [
                     "Name": .string(row.names.first ?? row.containerID),
                     "EndpointID": .string(Self.hexadecimal(held.record.key.key)), "MacAddress": .string("\(row.mac)"),

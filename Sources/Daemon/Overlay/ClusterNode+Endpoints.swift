@@ -85,7 +85,7 @@ extension ClusterNode {
         ended(endpoint, network)
         if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
         usageMoves(network)
-        if network.endpoints.isEmpty { await leave(network) }
+        if !network.hasContainers { await leave(network) }
         return .object(Object())
     }
 

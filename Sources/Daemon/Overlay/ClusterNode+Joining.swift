@@ -37,7 +37,7 @@ extension ClusterNode {
             return answer(network, ranges)
         } catch {
             ended(endpoint, network)
-            if network.endpoints.isEmpty { await leave(network) }
+            if !network.hasContainers { await leave(network) }
             throw error
         }
     }

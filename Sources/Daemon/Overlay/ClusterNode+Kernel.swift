@@ -282,7 +282,7 @@ extension ClusterNode {
             counts.endpointsWithdrawn += 1
         }
         if !gone.isEmpty { _ = await withdraw(gone, network) }
-        if network.endpoints.isEmpty { await leave(network) }
+        if !network.hasContainers { await leave(network) }
     }
 
     /// Publishes the endpoints of links that the journal does not know, from their aliases and the delegate's files; what
@@ -350,15 +350,19 @@ extension ClusterNode {
 
     /// Takes this host off a network that it has no container on any more.
     func leave(_ network: NetworkState) async {
-        guard network.isOn, !network.isLeaving, network.endpoints.isEmpty, network.preparing.isEmpty else { return }
+        guard network.isOn, !network.isLeaving, !network.hasContainers, !network.isPreparing else { return }
         let identity = network.identity
         network.isLeaving = true
         defer { network.isLeaving = false }
         watcher.remove(identity.name)
         let isGone = (try? await kernel.run(on: loop) { try $0.remove(identity) }.get()) ?? false
         // An ADD may have begun meanwhile: it makes the namespace again, in its turn.
-        guard network.endpoints.isEmpty, network.preparing.isEmpty else { return }
+        guard !network.hasContainers, !network.isPreparing else { return }
         guard isGone else { return reconcileSoon(network) }
+        // The host's own goes with its containers'.
+        if !network.endpoints.isEmpty { _ = await withdraw(Array(network.endpoints.values), network) }
+        guard network.endpoints.isEmpty, !network.isPreparing else { return }
+        ended(network.hostEndpoint, network)
         network.isOn = false
         network.wanted = [:]
         network.addressesByMAC = [:]

@@ -174,7 +174,7 @@ struct Kernel {
         guard let namespace = try? NetworkNamespace(path: "\(namespaces.directory)/\(name)"),
             let stack = try? RouteSession(in: namespace)
         else { return false }
-        return try stack.links().contains { $0.kind == "veth" }
+        return try stack.links().contains(where: \.isContainerPort)
     }
 
     /// The packets of strangers that were dropped, by network id.

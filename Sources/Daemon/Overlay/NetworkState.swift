@@ -36,6 +36,15 @@ final class NetworkState {
     // This host's endpoints and the ADDs under way, by endpoint id.
     var endpoints: [String: LocalEndpoint] = [:]
     var preparing: [String: UInt64] = [:]
+    /// Whether a container of this host is on the network; the host's own endpoint keeps nothing here.
+    var hasContainers: Bool { endpoints.values.contains { $0.containerID != HostAccess.containerID } }
+
+    /// Whether an ADD is under way. One that prepared the host's own endpoint has prepared its container's, too.
+    var isPreparing: Bool { preparing.keys.contains { $0 != hostEndpoint } }
+    /// The id of the host's own endpoint.
+    var hostEndpoint: String {
+        identity.endpointIdentifier(containerID: HostAccess.containerID, interfaceName: HostAccess.portName)
+    }
 
     // The address blocks.
     var allocator: BlockAllocator?
