@@ -17,7 +17,7 @@ extension ClusterNode {
         // Files are for the thread that may wait.
         kernel.run(on: loop) { _ in
             let definition = try Networks.NetworkDefinition(inspected: Reader(document))
-            return try NetworkFiles(NetworkDirectory(directory)).write(definition)
+            return try NetworkFiles(NetworkDirectory(directory)).adopt(definition)
         }.whenComplete { result in
             switch result {
             case .success(true):
