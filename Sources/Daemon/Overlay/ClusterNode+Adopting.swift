@@ -1,6 +1,8 @@
 internal import CNIRuntime
 internal import Cluster
 internal import JSON
+internal import Logging
+internal import NIOCore
 internal import Networks
 
 /// `adopt: true`: what other hosts announce becomes a list for this host's runtimes, too.
