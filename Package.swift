@@ -118,7 +118,8 @@ let package = Package(
         .target(
             name: "Daemon",
             dependencies: [
-                "CLinux", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
+                "CLinux", "CNIRuntime", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Networks",
+                "Overlay", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -25,6 +25,7 @@ suites=(swiftlet docker by-hand underlay)
 docker=(docker -H unix:///run/docker.sock)
 # Docker's own MTU does not follow the underlay's; everybody else is held to the same here.
 overlay_mtu=
+lab_gossip_port=7956
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -193,7 +194,7 @@ measure_packets() {
     for suite in "${suites[@]}"; do
         address[$suite]=$(address_on_h2 "$suite")
         in_container "$suite" h2 iperf3 --server --daemon --bind "${address[$suite]}" >/dev/null
-        eventually 10 in_container "$suite" h1 ping -q -c 1 -W 1 "${address[$suite]}" || die "$suite: no ping"
+        eventually 60 in_container "$suite" h1 ping -q -c 1 -W 1 "${address[$suite]}" || die "$suite: no ping"
     done
     for ((round = 0; round < $(rounds 9); round++)); do
         for ((index = 0; index < ${#suites[@]}; index++)); do

@@ -175,8 +175,8 @@ way_out_and_no_way_in() {
     check_refused "C0 cannot reach its sibling there ($gateway)" inside h1 C0 ping -q -c 1 -W 1 "$gateway"
     check "but over the overlay it can" inside h1 C0 ping -q -c 1 -W 10 "$(address_of sibling)"
     explain "A published port is a port of the host: C0 was added with --publish 8088:8080."
-    in_lab h1 ip netns exec C0 python3 "$root/scripts/lib/who.py" serve C0 8080 >"$work/who" 2>&1 </dev/null &
-    eventually 5 grep -q ready "$work/who" || true
+    in_lab h1 ip netns exec C0 python3 "$root/scripts/lib/who.py" serve C0 8080 >"$work/who-C0" 2>&1 </dev/null &
+    eventually 5 grep -q ready "$work/who-C0" || true
     on outside curl --silent --max-time 4 http://192.0.2.11:8088
     check_says_of "the outside reaches C0 through h1" "C0 saw" \
         in_lab outside curl --silent --show-error --max-time 4 http://192.0.2.11:8088
@@ -252,8 +252,8 @@ one_host() {
     address=$(inside h3 alice ip -j -4 address show eth0 | jq -r '.[0].addr_info[0].local')
     check "bob reaches alice" inside h3 bob ping -q -c 1 -W 10 "$address"
     check "so does h3 itself" in_lab h3 ping -q -c 1 -W 10 "$address"
-    in_lab h3 ip netns exec alice python3 "$root/scripts/lib/who.py" serve alice 8080 >"$work/who" 2>&1 </dev/null &
-    eventually 5 grep -q ready "$work/who" || true
+    in_lab h3 ip netns exec alice python3 "$root/scripts/lib/who.py" serve alice 8080 >"$work/who-alice" 2>&1 </dev/null &
+    eventually 5 grep -q ready "$work/who-alice" || true
     check_says_of "the outside reaches alice through the host" "alice saw 198.51.100.2" \
         in_lab outside curl --silent --show-error --max-time 4 http://192.0.2.13:8090
     check "CHECK finds alice as she was left" in_lab h3 swiftlet cni check web alice --container-id alice

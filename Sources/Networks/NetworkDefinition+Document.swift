@@ -4,17 +4,18 @@ internal import NetworkTypes
 extension NetworkDefinition {
     /// The definition as the daemon's control socket takes it, and as `overlay-vxlan` has it in its configuration:
     /// `subnets` (each `subnet`, `gateway`, `ipRange`, `exclude`), `internal`, `mtu`, `vni`, `port`, `multicast`,
-    /// `options`. What is as it is without saying is not said.
+    /// `seeds`, `options`. What is as it is without saying is not said.
     ///
     /// - Throws: for options that mean nothing to the driver.
     public func document() throws(DefinitionFault) -> Object {
         let understood = try DriverOptions(self)
         var document = Object([("subnets", .array(subnets.map(\.document)))])
         if isInternal { document["internal"] = true }
-        document["mtu"] = understood.mtu.map { .integer($0) }
-        document["vni"] = understood.vni.map { .integer($0) }
-        document["port"] = understood.port.map { .integer($0) }
-        document["multicast"] = understood.multicast.map { .bool($0) }
+        document["mtu"] = (understood.mtu ?? mtu).map { .integer($0) }
+        document["vni"] = (understood.vni ?? vni).map { .integer($0) }
+        document["port"] = (understood.port ?? port).map { .integer($0) }
+        document["multicast"] = (understood.multicast ?? multicast).map { .bool($0) }
+        if !seeds.isEmpty { document["seeds"] = .array(seeds.map { .string($0) }) }
         if !options.isEmpty {
             document["options"] = .object(
                 Object(options.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
@@ -22,7 +23,7 @@ extension NetworkDefinition {
         return document
     }
 
-    /// Reads an overlay's definition; what is not said by `options` is taken over into them.
+    /// Reads an overlay's definition.
     ///
     /// - Throws: ``JSON/DecodingError`` with the place.
     public init(name: String, overlay root: Reader) throws(JSON.DecodingError) {
@@ -35,52 +36,32 @@ extension NetworkDefinition {
             let place = Reader(member.value, path: "options.\(member.key)")
             options[member.key] = try place.string() ?? ""
         }
-        let docker = ["mtu": "com.docker.network.driver.mtu", "vni": "com.docker.network.driver.overlay.vxlanid_list"]
-        for key in ["mtu", "vni", "port"] where options[key] == nil && options[docker[key] ?? ""] == nil {
-            if let number = try root.member(key).integer(), number != 0 { options[key] = String(number) }
+        let understood: DriverOptions
+        do throws(DefinitionFault) {
+            understood = try DriverOptions(self)
+        } catch {
+            throw try root.member("options").error(error.description)
         }
-        if options["multicast"] == nil, let flag = try root.member("multicast").bool() {
-            options["multicast"] = flag ? "true" : "false"
-        }
+        if understood.mtu == nil { mtu = try Self.number(root.member("mtu")) }
+        if understood.vni == nil { vni = try Self.number(root.member("vni")) }
+        if understood.port == nil { port = try Self.number(root.member("port")) }
+        if understood.multicast == nil { multicast = try root.member("multicast").bool() }
+        seeds = try root.member("seeds").strings()
         try readNames(root.member("exclude"))
     }
 
     /// Reads what the daemon shows of an overlay that any host has announced (`GET /v1/networks/NAME`).
     ///
-    /// The options are those given when it was created, so what they mean need not be read from elsewhere.
     /// - Throws: ``JSON/DecodingError`` with the place.
     public init(inspected root: Reader) throws(JSON.DecodingError) {
-        self.init(name: try root.member("Name").string() ?? "", driver: .overlay)
-        isInternal = try root.member("Internal").bool() ?? false
-        for config in try root.member("IPAM").member("Config").elements() {
-            let place = try config.member("Subnet")
-            guard let text = try place.string(), let prefix = IPPrefix(text) else {
-                throw place.error("expected a subnet")
-            }
-            var subnet = Subnet(prefix, gateway: try config.member("Gateway").string().flatMap { IPAddress($0) })
-            if let range = try config.member("IPRange").string() { subnet.range = Self.range(range) }
-            for member in try config.member("AuxiliaryAddresses").object()?.members ?? [] {
-                let place = Reader(member.value, path: "AuxiliaryAddresses.\(member.key)")
-                guard let address = try place.string().flatMap({ IPAddress($0) }) else {
-                    throw place.error("expected an address")
-                }
-                subnet.auxiliary[member.key] = address
-            }
-            subnets.append(subnet)
-        }
-        for member in try root.member("Options").object()?.members ?? []
-        where !member.key.utf8.starts(with: "swiftlet.".utf8) {
-            options[member.key] = try Reader(member.value, path: "Options.\(member.key)").string() ?? ""
-        }
+        let definition = try root.member("Definition")
+        guard definition.isPresent else { throw definition.error("missing; use a swiftletd of this version") }
+        try self.init(name: try root.member("Name").string() ?? "", overlay: definition)
     }
 
-    /// A range as a prefix, or as its first and last address.
-    private static func range(_ text: String) -> IPPrefix? {
-        if let prefix = IPPrefix(text) { return prefix }
-        let ends = text.utf8.split(separator: UInt8(ascii: "-")).compactMap { IPAddress(String(Substring($0))) }
-        guard ends.count == 2 else { return nil }
-        return (0...ends[0].family.bits).lazy.compactMap { IPPrefix(ends[0], length: $0) }
-            .first { $0.first == ends[0] && $0.last == ends[1] }
+    /// Zero is automatic, as leaving it out is.
+    private static func number(_ place: Reader) throws(JSON.DecodingError) -> Int64? {
+        try place.integer().flatMap { $0 == 0 ? nil : $0 }
     }
 
     /// `exclude` of the whole network: the auxiliary addresses by name.

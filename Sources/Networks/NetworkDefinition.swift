@@ -43,6 +43,12 @@ public struct NetworkDefinition: Equatable, Sendable {
     public var isInternal: Bool
     /// Driver options, Docker's or ours, see ``DriverOptions``.
     public var options: [String: String]
+    /// What a list or a daemon says beside the options, which win: MTU, VNI and UDP port of an overlay; nil for automatic.
+    public var mtu: Int64?, vni: Int64?, port: Int64?
+    /// Broadcasts and multicasts reach every host of an overlay; nil for the default, that they do not.
+    public var multicast: Bool?
+    /// The hosts that share an overlay's address blocks from the beginning, by name; empty for the daemon's choice.
+    public var seeds: [String] = []
 
     /// A definition, not checked; see ``validate()``.
     public init(

@@ -17,8 +17,7 @@ public struct NetworkFiles: Sendable {
 
     /// Writes a network's list, unless it is there already and the same.
     ///
-    /// This is also what a daemon with `adopt: true` does with a network another host has announced. Written to a
-    /// temporary file, synchronised, renamed; mode 0644.
+    /// Written to a temporary file, synchronised, renamed; mode 0644.
     /// - Returns: whether anything was written.
     /// - Throws: ``DefinitionFault`` when the definition makes no network, when another file defines a network of that
     ///   name, or when ours defines another one.
@@ -42,6 +41,16 @@ public struct NetworkFiles: Sendable {
             throw DefinitionFault("\(error)")
         }
         return true
+    }
+
+    /// Writes the list of a network another host has announced, unless any file here defines one of that name: whether
+    /// that is the same network is for the daemon to say, when a container is to join it.
+    ///
+    /// - Returns: whether anything was written.
+    /// - Throws: ``DefinitionFault`` when the definition makes no network, or the file cannot be written.
+    public func adopt(_ definition: NetworkDefinition) throws(DefinitionFault) -> Bool {
+        if try defining(definition.name) != nil { return false }
+        return try write(definition)
     }
 
     /// Removes a network's list; none there is success.

@@ -75,21 +75,22 @@ struct DefinitionTests {
         let short = Reader(["subnet": "192.168.0.0/24", "gateway": "192.168.0.254", "mtu": 1400, "vni": 0])
         let read = try NetworkDefinition(name: "x", overlay: short)
         #expect(read.subnets == [.init(try prefix("192.168.0.0/24"), gateway: try address("192.168.0.254"))])
-        #expect(read.options == ["mtu": "1400"])
+        #expect(read.mtu == 1400 && read.vni == nil && read.options.isEmpty)
     }
 
     @Test("what a daemon shows of a network is enough to write its list")
     func adopted() throws {
         let shown = Reader([
-            "Name": "demonet", "Driver": "overlay", "Internal": true, "MTU": 1450, "VNI": 77,
-            "IPAM": [
-                "Config": [
+            "Name": "demonet", "Driver": "overlay", "MTU": 1450,
+            "Definition": [
+                "subnets": [
                     [
-                        "Subnet": "192.168.0.0/24", "Gateway": "192.168.0.1", "IPRange": "192.168.0.64-192.168.0.127",
-                        "AuxiliaryAddresses": ["excluded0": "192.168.0.70"],
-                    ], ["Subnet": "fd00:1::/64"],
-                ]
-            ], "Options": ["mtu": "1400", "swiftlet.exclude": "192.168.0.70"],
+                        "subnet": "192.168.0.0/24", "gateway": "192.168.0.1", "ipRange": "192.168.0.64/26",
+                        "exclude": ["192.168.0.70"],
+                    ], ["subnet": "fd00:1::/64"],
+                ], "internal": true, "vni": 77, "port": 4789, "mtu": 1400, "multicast": true, "seeds": ["h1"],
+                "options": ["mtu": "1400"],
+            ],
         ])
         let definition = try NetworkDefinition(inspected: shown)
         try definition.validate()
@@ -99,7 +100,15 @@ struct DefinitionTests {
                 try prefix("192.168.0.0/24"), gateway: try address("192.168.0.1"), range: try prefix("192.168.0.64/26"),
                 auxiliary: ["excluded0": try address("192.168.0.70")]), .init(try prefix("fd00:1::/64")),
         ]
+        expected.vni = 77
+        expected.port = 4789
+        expected.multicast = true
+        expected.seeds = ["h1"]
         #expect(definition == expected)
+        // What the plugin will tell the daemon is what the daemon said.
+        let again = try NetworkDefinition(name: "demonet", overlay: Reader(definition.conflist()["plugins"]?[0]))
+        #expect(again == definition)
+        #expect(throws: DecodingError.self) { try NetworkDefinition(inspected: Reader(["Name": "old"])) }
     }
 
     @Test("a bridge's list is as podman makes one")

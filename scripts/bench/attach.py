@@ -83,9 +83,13 @@ class Plugins:
         if len(self.list["plugins"]) > 1:
             row("attach, with the way out", "swiftlet", begin)
         begin = time.monotonic()
-        for plugin in reversed(self.list["plugins"]):
+        for plugin in reversed(self.list["plugins"][1:]):
             self.call("DEL", plugin, name, previous)
-        row("detach", "swiftlet", begin)
+        last = time.monotonic()
+        self.call("DEL", self.list["plugins"][0], name, previous)
+        row("detach", "swiftlet", last)
+        if len(self.list["plugins"]) > 1:
+            row("detach, with the way out", "swiftlet", begin)
         subprocess.run(["ip", "netns", "delete", name], check=True)
 
 

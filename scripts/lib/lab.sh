@@ -13,6 +13,8 @@
 lab=${SWIFTLET_LAB:-/run/swiftlet-lab}
 lab_mtu=1500
 lab_profile=fast
+# Docker with a key-value store wants 7946 for itself.
+lab_gossip_port=7946
 lab_daemon=1
 lab_keyring=
 lab_options='{}'
@@ -223,10 +225,10 @@ lab_start_daemon() {
     local name=$1 peers=()
     if lab_daemon_of "$name" >/dev/null; then return 0; fi
     mapfile -t peers < <(lab_hosts | head -n 3)
-    for index in "${!peers[@]}"; do peers[index]=$(lab_address "${peers[index]}"); done
-    jq -n --arg node "$name" --arg address "$(lab_address "$name")" --arg profile "$lab_profile" \
+    for index in "${!peers[@]}"; do peers[index]=$(lab_address "${peers[index]}"):$lab_gossip_port; done
+    jq -n --arg node "$name" --arg bind "0.0.0.0:$lab_gossip_port" --arg address "$(lab_address "$name")" --arg profile "$lab_profile" \
         --arg keyring "$lab_keyring" --argjson more "$lab_options" '{
-            node: $node, bind: "0.0.0.0:7946", advertise: $address, join: $ARGS.positional,
+            node: $node, bind: $bind, advertise: $address, join: $ARGS.positional,
             stateDir: "/var/lib/swiftlet", socket: "/run/swiftlet/swiftletd.sock", profile: $profile}
             + (if $keyring == "" then {} else {keyring: $keyring} end) + $more' \
         --args "${peers[@]}" | in_lab "$name" tee /etc/swiftlet/swiftletd.json >/dev/null

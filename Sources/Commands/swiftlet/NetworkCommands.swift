@@ -70,7 +70,7 @@ struct NetworkCommands: ParsableCommand {
                 for name in wanted {
                     let network = try client.ask("GET", "/v1/networks/\(name)")
                     let definition = try NetworkDefinition(inspected: Reader(network))
-                    if try NetworkFiles(places.directory).write(definition) { print(name) }
+                    if try NetworkFiles(places.directory).adopt(definition) { print(name) }
                 }
             }
         }

@@ -46,6 +46,7 @@ extension ClusterNode {
             let row = NetworkRow(decoding: record.value),
             let name = String(validating: record.key.key, as: UTF8.self)
         else { return }
+        adoptFile(record.network, name)
         if let network = networks[record.network] {
             // What nobody here uses or announces follows what others say.
             guard network.local.row.digest != row.digest, !network.isOn, !network.local.isAnnounced else { return }
