@@ -74,15 +74,19 @@ throughput() {
     on "$1" iperf3 --client "$2" --port "$3" --time 1 --omit 0.2 --json | jq '.end.sum_received.bits_per_second | round'
 }
 
-# sample WHAT SUITE COMMAND…: keeps a number.
+# sample WHAT SUITE COMMAND…: keeps a number. A server that has not begun to listen yet, or is not done with the last
+# caller, is asked again.
 sample() {
-    local what=$1 suite=$2 number
+    local what=$1 suite=$2 number attempt
     shift 2
-    if number=$("$@") && [ -n "$number" ]; then
-        printf '%s\t%s\t%s\n' "$what" "$suite" "$number" >>"$rows"
-    else
-        die "$suite, $what: \`$*\` failed"
-    fi
+    for ((attempt = 0; attempt < 5; attempt++)); do
+        if number=$("$@") && [ -n "$number" ]; then
+            printf '%s\t%s\t%s\n' "$what" "$suite" "$number" >>"$rows"
+            return 0
+        fi
+        sleep 1
+    done
+    die "$suite, $what: \`$*\` failed"
 }
 
 # measure LABEL CONTAINER FIRST

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Shows the plugins at work, called as a runtime calls them: network namespaces joined by a bridge, kept apart, let out
-# under the host's address, reached by a published port; then podman over the same executables.
+# One subnet over three hosts, without Docker: the walk through an overlay network that Docker's articles made famous, done
+# with CNI plugins and a small daemon. Then one host alone, and podman over the same executables.
 #
 #   scripts/demo.sh [--plugins DIR] [--no-podman]
 #
-# --plugins DIR  show the plugins of DIR instead of dist/bin
+# --plugins DIR  show the executables of DIR instead of dist/bin
 # --no-podman    leave podman out
 #
-# Everything happens in network, mount and process namespaces of its own: the host's network is not touched, and
-# nothing is left when it ends.
+# The hosts are namespaces of this machine (scripts/lab.sh keeps such a laboratory for you to play in): its own network
+# is not touched, and nothing is left when this ends. A drawing of the cluster is written to dist/demo-cluster.svg.
 set -euo pipefail
 here=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source=scripts/lib/common.sh
@@ -17,20 +17,19 @@ here=$(dirname -- "${BASH_SOURCE[0]}")
 . "$here/lib/private.sh"
 # shellcheck source=scripts/lib/checks.sh
 . "$here/lib/checks.sh"
+# shellcheck source=scripts/lib/lab.sh
+. "$here/lib/lab.sh"
+# shellcheck source=scripts/lib/tell.sh
+. "$here/lib/tell.sh"
 # shellcheck source=scripts/lib/runtimes.sh
 . "$here/lib/runtimes.sh"
-# shellcheck source=scripts/lib/chain.sh
-. "$here/lib/chain.sh"
-# shellcheck source=scripts/lib/outside.sh
-. "$here/lib/outside.sh"
+# shellcheck source=scripts/lib/demo-podman.sh
+. "$here/lib/demo-podman.sh"
 
-# Set by start_who.
-who_erin=
 with_podman=1
-bold='' dim='' plain=''
-if [ -t 1 ]; then
-    bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'
-fi
+hosts=(h1 h2 h3)
+# Set on the way.
+network_id='' overlay='' c0='' c1='' c2=''
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -48,208 +47,266 @@ parse() {
     done
 }
 
-heading() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
-explain() { printf '%s%s%s\n' "$dim" "$*" "$plain"; }
-
-# Shows a command, then runs it.
-show() {
-    printf '%s$ %s%s\n' "$bold" "$*" "$plain"
-    "$@" || printf '(exit status %d)\n' "$?"
+three_hosts() {
+    heading "Three hosts"
+    explain "Each has its own network, processes, files and swiftletd; they share an underlay, 192.0.2.0/24, and nothing else." \
+        "Behind a router is the world outside, which knows the hosts and no container."
+    lab_up 3
+    lab_status
+    explain "Nobody told them of each other but by one line of configuration, the addresses to join. The rest is gossip:"
+    on h2 swiftlet members
 }
 
-# What a runtime hands a plugin: one plugin of the list, with the list's name and version, and the previous result.
-request() {
-    jq -c --argjson previous "${2:-null}" '{cniVersion, name} + .plugins[0]
-        + (if $previous == null then {} else {prevResult: $previous} end)' "$1"
-}
-
-# call COMMAND CONFLIST CONTAINER [PREVIOUS RESULT]
-call() {
-    local plugin
-    plugin=$(jq -r '.plugins[0].type' "$2")
-    request "$2" "${4:-null}" | env CNI_COMMAND="$1" CNI_CONTAINERID="demo-$3" CNI_NETNS="/run/netns/$3" \
-        CNI_IFNAME=eth0 CNI_PATH="$ours" "$ours/$plugin"
-}
-
-# Adds a container and keeps its result in /run/demo/CONTAINER.json.
-add() {
-    mkdir -p /run/demo
-    if call ADD "$1" "$2" >"/run/demo/$2.json" && [ -n "$(address_of "$2")" ]; then
-        ok "ADD $2"
-    else
-        not_ok "ADD $2: $(cat "/run/demo/$2.json")"
-    fi
-}
-
-address_of() { jq -r '.ips[0].address // "" | split("/")[0]' "/run/demo/$1.json"; }
-
-plugin_versions() {
-    local plugin
-    heading "1. The plugins"
-    explain "A runtime asks each plugin which versions of the protocol it speaks: CNI_COMMAND=VERSION."
-    for plugin in bridge gwbridge-nat portmap firewall tuning bandwidth host-local null loopback; do
-        if [ -x "$ours/$plugin" ]; then
-            printf '%-13s ' "$plugin"
-            printf '{"cniVersion":"1.0.0"}' | env CNI_COMMAND=VERSION "$ours/$plugin" | jq -c . || true
-        fi
+create_network() {
+    local host
+    heading "A network is created on one host and known on all"
+    explain "The options are those of 'docker network create'. gateway.interface only makes the way out be called eth1 as there."
+    on h1 swiftlet network create -d overlay --subnet 192.168.0.0/24 -o gateway.interface=eth1 demonet
+    explain "It wrote a list of plugins where every runtime looks for one, and told the other hosts:"
+    on h1 jq -c '.plugins[]' /etc/cni/net.d/60-demonet.conflist
+    network_id=$(in_lab h1 swiftlet network inspect demonet | jq -r '.[0].Id')
+    for host in h2 h3; do
+        eventually 5 in_lab "$host" swiftlet network inspect demonet || true
+        check_equal "$host knows demonet by the same id" \
+            "$(in_lab "$host" swiftlet network inspect demonet | jq -r '.[0].Id')" "$network_id"
+        on "$host" swiftlet network adopt demonet
     done
+    on h3 swiftlet network ls
 }
 
-two_containers() {
-    local network=$root/conf/swiftlet-bridge.conflist result
-    heading "2. Two containers on a bridge network"
-    explain "A container is a network namespace here. The network is conf/swiftlet-bridge.conflist:"
-    show jq -c '.plugins[0]' "$network"
-    show ip netns add alice
-    show ip netns add bob
-    explain "ADD: configuration on stdin, the container in the environment, the result on stdout."
-    printf '%s$ CNI_COMMAND=ADD CNI_CONTAINERID=demo-alice CNI_NETNS=/run/netns/alice CNI_IFNAME=eth0 CNI_PATH=%s bridge%s\n' \
-        "$bold" "$ours" "$plain"
-    add "$network" alice
-    add "$network" bob
-    show jq . /run/demo/alice.json
-
-    heading "3. What that made"
-    show ip -br -n alice address
-    show ip -n alice route
-    show ip -br -n bob address
-    show ip -br address show dev swiftlet0
-    show bridge link
-    explain "host-local keeps one file per address, holding the container and its interface:"
-    show ls -A /var/lib/cni/networks/swiftlet-bridge
-
-    heading "4. They reach each other, and the gateway"
-    show ip netns exec alice ping -c 2 -i 0.2 -W 2 "$(address_of bob)"
-    check "alice reaches bob" ip netns exec alice ping -q -c 1 -W 2 "$(address_of bob)"
-    check "bob reaches alice" ip netns exec bob ping -q -c 1 -W 2 "$(address_of alice)"
-    check "alice reaches the gateway" ip netns exec alice ping -q -c 1 -W 2 10.90.0.1
-    check "the host reaches bob" ping -q -c 1 -W 2 "$(address_of bob)"
-
-    heading "5. CHECK compares the result with the kernel"
-    result=$(cat /run/demo/alice.json)
-    check "CHECK alice" call CHECK "$network" alice "$result"
-    show ip -n alice address flush dev eth0
-    if call CHECK "$network" alice "$result" >/run/demo/check.json; then
-        not_ok "CHECK did not see that alice lost her address"
+# attach HOST CONTAINER OPTIONS…: a container is a network namespace here.
+attach() {
+    local host=$1 name=$2
+    shift 2
+    on "$host" ip netns add "$name"
+    set -- swiftlet cni add demonet "$name" --container-id "$name" --name "$name" "$@"
+    tell_prompt "$host" "$@"
+    if in_lab "$host" "$@" >"$work/$name.json"; then
+        jq -c '.ips[]' "$work/$name.json"
+        ok "$name is on demonet"
     else
-        ok "CHECK sees that alice lost her address"
-        show jq -c . /run/demo/check.json
+        not_ok "$name is not on demonet"
     fi
-
-    heading "6. DEL, and nothing is left"
-    result=$(cat /run/demo/bob.json)
-    check "DEL alice" call DEL "$network" alice "$(cat /run/demo/alice.json)"
-    show ip netns delete bob
-    explain "bob's namespace is gone already, as it is when a container crashed: DEL succeeds all the same, twice."
-    check "DEL bob" call DEL "$network" bob "$result"
-    check "DEL bob again" call DEL "$network" bob "$result"
-    show ip netns delete alice
-    await_no_veth ""
-    show bridge link
-    show ls -A /var/lib/cni/networks/swiftlet-bridge
-    check_nothing_left swiftlet0
 }
 
-isolated_containers() {
-    local network=$root/conf/swiftlet-isolated.conflist name
-    heading "7. A network whose containers cannot reach each other: icc off"
-    explain "conf/swiftlet-isolated.conflist sets \"icc\": false: every port of the bridge is isolated."
-    for name in carol dave; do
-        ip netns add "$name"
-        add "$network" "$name"
+# inside HOST CONTAINER COMMAND…
+inside() {
+    local host=$1 name=$2
+    shift 2
+    in_lab "$host" ip netns exec "$name" "$@"
+}
+
+address_of() { jq -r '.ips[0].address // "" | split("/")[0]' "$work/$1.json"; }
+
+containers() {
+    heading "Containers on three hosts share one subnet"
+    explain "C0 gets an address of its own choice, the others one of their host's blocks: no address needs a conversation." \
+        "'swiftlet cni' calls the plugins as podman or containerd would."
+    attach h1 C0 --ip 192.168.0.100 --publish 8088:8080
+    attach h2 C1
+    attach h3 C2
+    c0=$(address_of C0) c1=$(address_of C1) c2=$(address_of C2)
+    check_equal "C0 has the address it asked for" "$c0" 192.168.0.100
+    # The first packet, before anything could have been learnt from another.
+    on h2 ip netns exec C1 ping -c 2 -i 0.2 -W 2 192.168.0.100
+    check "C1 on h2 reaches C0 on h1" inside h2 C1 ping -q -c 1 -W 10 "$c0"
+    check "C2 on h3 reaches C0 on h1" inside h3 C2 ping -q -c 1 -W 10 "$c0"
+    check "C0 reaches C2" inside h1 C0 ping -q -c 1 -W 10 "$c2"
+    check_equal "one hop, as in one Ethernet: the TTL is whole" \
+        "$(inside h2 C1 ping -c 1 -W 10 "$c0" | sed -nE 's/.*ttl=([0-9]+).*/\1/p')" 64
+    on h3 swiftlet endpoint ls
+}
+
+inside_a_container() {
+    local report
+    heading "What C0 sees"
+    on h1 ip netns exec C0 ip -br address
+    on h1 ip netns exec C0 ip route
+    report=$(inside h1 C0 ip -j -d address)
+    explain "eth0 is the overlay. Its MAC is 02:42 and the address, as Docker's; its MTU leaves the 50 bytes that VXLAN adds." \
+        "eth1 is the way out: a bridge of the host's own, with the default route."
+    check_equal "C0's MAC" "$(jq -r '.[] | select(.ifname == "eth0").address' <<<"$report")" 02:42:c0:a8:00:64
+    check_equal "the overlay's MTU is the underlay's less 50" \
+        "$(jq -r '.[] | select(.ifname == "eth0").mtu' <<<"$report")" $((lab_mtu - 50))
+    check_equal "the default route leaves by eth1" "$(inside h1 C0 ip -j route show default | jq -r '.[0].dev')" eth1
+}
+
+overlay_namespace() {
+    heading "What joins them: a namespace with a bridge and a VXLAN device, on every host"
+    overlay=/run/swiftlet/netns/1-${network_id:0:10}
+    explain "It bears the beginning of the network's id, as Docker's does: $overlay"
+    on h1 nsenter --net="$overlay" ip -br link
+    on h1 nsenter --net="$overlay" ip -d link show vxlan0
+    explain "Nothing is learnt and nothing is asked: who is where comes from the daemons, and is in the kernel before the first packet." \
+        "The forwarding table says behind which host a MAC is, the neighbour table which MAC an address has."
+    on h1 nsenter --net="$overlay" bridge fdb show dev vxlan0
+    on h1 nsenter --net="$overlay" ip neigh show dev vxlan0
+    check_says_of "vxlan0 learns nothing, and answers for the others" "nolearning proxy l2miss l3miss" \
+        in_lab h1 nsenter --net="$overlay" ip -d link show vxlan0
+    check_says_of "h1 knows behind which host C1 is" "dst 192.0.2.12" \
+        in_lab h1 nsenter --net="$overlay" bridge fdb show dev vxlan0
+}
+
+on_the_wire() {
+    local capture=$work/capture tcpdump
+    heading "What the underlay carries"
+    explain "tcpdump on the router's bridge, while C1 pings C0: Ethernet in VXLAN in UDP between the hosts' addresses."
+    tell_prompt router tcpdump -ln -i underlay -c 2 udp port 4789
+    in_lab router timeout 10 tcpdump -ln -i underlay -c 2 udp port 4789 >"$capture" 2>"$capture.errors" &
+    tcpdump=$!
+    eventually 5 grep -q listening "$capture.errors" || true
+    inside h2 C1 ping -q -c 2 -i 0.2 -W 2 "$c0" >/dev/null || true
+    wait "$tcpdump" || true
+    cat "$capture"
+    check_says_of "the packet goes from host to host" "192.0.2.12.* > 192.0.2.11.4789: VXLAN" cat "$capture"
+    check_says_of "and has the containers' packet inside" "$c1 > $c0: ICMP echo request" cat "$capture"
+}
+
+way_out_and_no_way_in() {
+    local gateway
+    heading "A way out, and no way in"
+    on h1 ip netns exec C0 ping -c 1 -W 2 8.8.8.8
+    check "C0 reaches the world outside" inside h1 C0 ping -q -c 1 -W 10 8.8.8.8
+    check "C2 does, too" inside h3 C2 ping -q -c 1 -W 10 8.8.8.8
+    check_refused "h1 itself cannot reach C0: the overlay is another world" in_lab h1 ping -q -c 1 -W 1 "$c0"
+    attach h1 sibling
+    gateway=$(inside h1 sibling ip -j -4 address show eth1 | jq -r '.[0].addr_info[0].local')
+    explain "The bridge of the way out does not join its containers: icc is off."
+    check_refused "C0 cannot reach its sibling there ($gateway)" inside h1 C0 ping -q -c 1 -W 1 "$gateway"
+    check "but over the overlay it can" inside h1 C0 ping -q -c 1 -W 10 "$(address_of sibling)"
+    explain "A published port is a port of the host: C0 was added with --publish 8088:8080."
+    in_lab h1 ip netns exec C0 python3 "$root/scripts/lib/who.py" serve C0 8080 >"$work/who-C0" 2>&1 </dev/null &
+    eventually 5 grep -q ready "$work/who-C0" || true
+    on outside curl --silent --max-time 4 http://192.0.2.11:8088
+    check_says_of "the outside reaches C0 through h1" "C0 saw" \
+        in_lab outside curl --silent --show-error --max-time 4 http://192.0.2.11:8088
+    check "the drawing" draw
+}
+
+draw() {
+    mkdir -p "$root/dist"
+    in_lab h1 swiftlet graph --format svg >"$work/cluster.svg"
+    mv -- "$work/cluster.svg" "$root/dist/demo-cluster.svg"
+    explain "The cluster as it is now: dist/demo-cluster.svg"
+}
+
+status_of_h2() { in_lab h1 swiftlet members --json | jq -r '.members[] | select(.name == "h2").status'; }
+is_h2() { [ "$(status_of_h2)" = "$1" ]; }
+endpoint_is() {
+    [ "$(in_lab "$1" swiftlet endpoint ls --json | jq -r --arg name "$2" '.endpoints[] | select(.names[0] == $name).status')" = "$3" ]
+}
+
+cut_and_heal() {
+    local begin
+    heading "A host is cut off, and comes back"
+    tell_prompt "" scripts/lab.sh cut h2
+    begin=$EPOCHREALTIME
+    lab_cut h2
+    check "the others notice that h2 is gone" eventually 20 is_h2 failed
+    explain "That took $(since "$begin") s. What was on h2 is not forgotten, only marked:"
+    check "C1 is marked as suspended" eventually 5 endpoint_is h1 C1 suspended
+    on h1 swiftlet endpoint ls
+    check "C0 and C2 go on as if nothing had happened" inside h1 C0 ping -q -c 2 -i 0.2 -W 2 "$c2"
+    check_refused "C1 is out of reach" inside h1 C0 ping -q -c 1 -W 1 "$c1"
+    explain "h2 alone can still take in containers: it has addresses of its own to hand out."
+    attach h2 C3
+    check "C3 reaches C1 beside it" inside h2 C3 ping -q -c 1 -W 10 "$c1"
+    tell_prompt "" scripts/lab.sh heal h2
+    begin=$EPOCHREALTIME
+    lab_heal h2
+    check "h2 is back" eventually 30 is_h2 alive
+    check "and C3 is known to all" eventually 10 endpoint_is h3 C3 live
+    explain "That took $(since "$begin") s."
+    check "C0 reaches C1 again" inside h1 C0 ping -q -c 1 -W 10 "$c1"
+    check "C0 reaches C3, of whom it had not heard" inside h1 C0 ping -q -c 1 -W 10 "$(address_of C3)"
+}
+
+daemon_away() {
+    local ping
+    heading "Without the daemon"
+    explain "Packets are the kernel's business. A daemon that is killed and started again disturbs none of them."
+    inside h2 C1 ping -q -c 20 -i 0.1 -W 1 "$c0" >"$work/ping" 2>&1 &
+    ping=$!
+    tell_prompt "" scripts/lab.sh stop h1 KILL
+    lab_stop_daemon h1 KILL
+    tell_prompt "" scripts/lab.sh start h1
+    lab_start_daemon h1
+    wait "$ping" || true
+    tail -n 2 "$work/ping"
+    check_says_of "not one packet was lost meanwhile" " 0% packet loss" cat "$work/ping"
+    check "the daemon knows its containers again" eventually 10 endpoint_is h1 C0 live
+}
+
+one_host() {
+    local address
+    heading "One host alone: a bridge network"
+    explain "For this no daemon is needed: plugins, a list, and the kernel."
+    on h3 swiftlet network create --subnet 10.90.0.0/24 web
+    on h3 ip netns add alice
+    on h3 ip netns add bob
+    explain "A plugin reads its configuration on standard input and the container in its environment, and prints a result:"
+    on h3 bash -c 'jq -c "{cniVersion, name} + .plugins[0]" /etc/cni/net.d/60-web.conflist | CNI_COMMAND=ADD \
+        CNI_CONTAINERID=bob CNI_NETNS=/run/netns/bob CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin /opt/cni/bin/bridge | jq -c .ips'
+    check "alice joins, and publishes her port 8080 as the host's 8090" \
+        in_lab h3 swiftlet cni add web alice --container-id alice --publish 8090:8080
+    address=$(inside h3 alice ip -j -4 address show eth0 | jq -r '.[0].addr_info[0].local')
+    check "bob reaches alice" inside h3 bob ping -q -c 1 -W 10 "$address"
+    check "so does h3 itself" in_lab h3 ping -q -c 1 -W 10 "$address"
+    in_lab h3 ip netns exec alice python3 "$root/scripts/lib/who.py" serve alice 8080 >"$work/who-alice" 2>&1 </dev/null &
+    eventually 5 grep -q ready "$work/who-alice" || true
+    check_says_of "the outside reaches alice through the host" "alice saw 198.51.100.2" \
+        in_lab outside curl --silent --show-error --max-time 4 http://192.0.2.13:8090
+    check "CHECK finds alice as she was left" in_lab h3 swiftlet cni check web alice --container-id alice
+    in_lab h3 ip -n alice address flush dev eth0
+    check_refused "CHECK sees that she lost her address" in_lab h3 swiftlet cni check web alice --container-id alice
+    check "DEL alice" in_lab h3 swiftlet cni del web alice --container-id alice
+    explain "bob's namespace goes first, as when a container crashes: DEL succeeds all the same, twice."
+    in_lab h3 ip netns delete bob
+    for _ in 1 2; do check "DEL bob" in_lab h3 swiftlet cni del web bob --container-id bob; done
+    check "the network is removed" in_lab h3 swiftlet network rm web
+}
+
+the_end() {
+    local host name
+    heading "DEL, and nothing is left"
+    for name in h1/C0 h1/sibling h2/C1 h2/C3 h3/C2; do
+        host=${name%/*}
+        check "DEL ${name#*/} on $host" in_lab "$host" swiftlet cni del demonet --container-id "${name#*/}"
+        in_lab "$host" ip netns delete "${name#*/}"
     done
-    show bridge -d link
-    check "carol reaches the gateway" ip netns exec carol ping -q -c 1 -W 2 10.93.0.1
-    if ip netns exec carol ping -q -c 1 -W 1 "$(address_of dave)" >/dev/null 2>&1; then
-        not_ok "carol reaches dave, and should not"
-    else
-        ok "carol does not reach dave"
-    fi
-    for name in carol dave; do
-        check "DEL $name" call DEL "$network" "$name" "$(cat "/run/demo/$name.json")"
-        ip netns delete "$name"
+    for host in "${hosts[@]}"; do
+        check "no overlay namespace is left on $host" eventually 10 in_lab "$host" test ! -e "$overlay"
+        check_empty "no veth is left on $host" \
+            "$(in_lab "$host" ip -o link show type veth | grep -v ' eth0[@:]' || true)"
+        check_empty "no result and no reservation is left on $host" "$(in_lab "$host" find /var/lib/cni -type f \
+            -not -name 'last_reserved_ip*' -not -name lock -not -path '*/.*' 2>/dev/null || true)"
+        check "demonet is removed from $host" in_lab "$host" swiftlet network rm demonet
     done
-    check_nothing_left swiftlet3
+    check "no host knows of it any more" eventually 10 no_network
 }
 
-# A web server in a container, published; the outside has no route to the container and no interest in one.
-published_port() {
-    local network=$root/conf/swiftlet-default.conflist address
-    local runtime='{"portMappings": [{"hostPort": 8088, "containerPort": 8080, "protocol": "tcp"}]}'
-    plugin_dirs=("$ours")
-    heading "8. The way out and the way in: masquerade and a published port"
-    explain "conf/swiftlet-default.conflist chains bridge with ipMasq, portmap and firewall; the runtime hands over the port."
-    show jq -c '.plugins[] | {type, ipMasq, capabilities, ingressPolicy} | del(.[] | nulls)' "$network"
-    explain "The world outside is a namespace that knows the host's address, $host_address, and no container's."
-    make_outside
-    ip netns add erin
-    check "ADD erin, publishing her port 8080 as the host's 8088" \
-        chain ADD "$network" demo-erin /run/netns/erin eth0 "$runtime"
-    address=$(chain_address demo-erin eth0)
-    start_who erin nsenter --net=/run/netns/erin
-    show ip netns exec erin "${fetch[@]}" "http://$outside_address:8080"
-    check_says "the outside sees erin ($address) as the host" "outside saw $host_address" \
-        ip netns exec erin "${fetch[@]}" "http://$outside_address:8080"
-    show ip netns exec outside "${fetch[@]}" "http://$host_address:8088"
-    check_says "the outside reaches erin through the host" "erin saw $outside_address" \
-        ip netns exec outside "${fetch[@]}" "http://$host_address:8088"
-    check_says "so does the host by localhost" "erin saw 10.95.0.1" "${fetch[@]}" http://127.0.0.1:8088
-    if have nft; then
-        explain "A container is one element in each map; every rule is there once per host, however many containers there are:"
-        show nft list map inet swiftlet hostports4
-        show nft list map inet swiftlet masquerade4
-    fi
-    explain "DEL after a crash, with nothing but the container's id: CNI_NETNS is empty."
-    kill "$who_erin"
-    wait "$who_erin" 2>/dev/null || true
-    ip netns delete erin
-    check "DEL erin" chain DEL "$network" demo-erin "" eth0 "$runtime"
-    check_empty "no rule of hers is left" "$(filter_entries)"
-}
-
-gateway_network() {
-    local network=$root/conf/swiftlet-nat.conflist
-    heading "9. Only a way out: gwbridge-nat"
-    explain "conf/swiftlet-nat.conflist: a bridge and a subnet the plugin picks itself; containers do not see each other."
-    ip netns add frank
-    check "ADD frank" chain ADD "$network" demo-frank /run/netns/frank eth0
-    show ip -br -n frank address
-    check_says "the outside sees frank as the host" "outside saw $host_address" \
-        ip netns exec frank "${fetch[@]}" "http://$outside_address:8080"
-    check "DEL frank" chain DEL "$network" demo-frank /run/netns/frank eth0
-    ip netns delete frank
-    await_no_veth uplink
-    drop_outside
-    check_empty "no rule of his is left" "$(filter_entries)"
-    check_nothing_left swiftlet5 swiftlet-gw
-}
-
-under_podman() {
-    local output
-    heading "10. The same executables under podman"
-    if [ -z "$with_podman" ]; then
-        explain "Left out: --no-podman."
-    elif ! have podman || ! have runc || [ ! -x /bin/busybox ]; then
-        skip podman "podman, runc or busybox-static is not installed"
-    else
-        explain "scripts/test-podman.sh --own: podman's default network and one it makes itself, with published ports."
-        output=$("$root/scripts/test-podman.sh" --own "$ours" 2>&1) || true
-        printf '%s\n' "$output"
-        passed=$((passed + $(grep -c '^ok - ' <<<"$output" || true)))
-        failed=$((failed + $(grep -c '^not ok - ' <<<"$output" || true)))
-        grep -qE '^[0-9]+ passed, ' <<<"$output" || not_ok "scripts/test-podman.sh did not reach its end"
-    fi
-}
+no_network() { [ "$(in_lab h3 swiftlet network ls --json | jq length)" = 0 ]; }
 
 main() {
-    plugin_versions
-    two_containers
-    isolated_containers
-    published_port
-    gateway_network
+    work=$(mktemp -d)
+    lab=$work/lab
+    trap 'lab_down; rm -rf -- "$work"' EXIT
+    three_hosts
+    create_network
+    containers
+    inside_a_container
+    overlay_namespace
+    on_the_wire
+    way_out_and_no_way_in
+    cut_and_heal
+    daemon_away
+    one_host
     under_podman
+    the_end
     heading "Summary"
-    explain "Containers joined, kept apart, let out, published and released by executables alone; nothing outlives this script."
+    explain "One subnet over three hosts: attached, reached, shown, published, cut off, healed and taken away; and nothing outlives this." \
+        "To play: scripts/lab.sh --help"
+    lab_down
     finish_checks
 }
 

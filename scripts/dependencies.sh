@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs the Debian packages the other scripts need, and only those that are missing.
 #
-#   scripts/dependencies.sh [build|run|test]
+#   scripts/dependencies.sh [build|run|test|bench]
 #
 # build  what compiling needs (default)
 # run    build, and what looking at a running network needs
 # test   run, and what the runtime, parity and lint tests need
+# bench  test, and the peers the overlay is measured beside
 #
 # Without apt-get or without root it says what is missing and goes on: what cannot be installed is skipped later, with
 # a reason.
@@ -42,6 +43,9 @@ iperf3 iperf3
 tcpdump tcpdump
 strace strace'
 
+bench_packages='docker.io dockerd
+etcd-server etcd'
+
 # /usr/sbin is not on every user's PATH, and that is where half of these live.
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -76,15 +80,17 @@ install_packages() {
     say "installing: $*"
     log=$(mktemp)
     export DEBIAN_FRONTEND=noninteractive
-    if ! apt-get update -qq >"$log" 2>&1; then
+    # A mirror may be busy for a moment, and another apt-get may have the lock.
+    local options=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=120)
+    if ! apt-get update -qq "${options[@]}" >"$log" 2>&1; then
         warn "apt-get update failed; trying with the lists there are:"
         tail -n 3 "$log" >&2
     fi
-    if ! apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 </dev/null; then
+    if ! apt-get install -y -qq "${options[@]}" --no-install-recommends "$@" >"$log" 2>&1 </dev/null; then
         warn "apt-get could not install all of them at once; trying one by one:"
         tail -n 3 "$log" >&2
         for package in "$@"; do
-            apt-get install -y -qq --no-install-recommends "$package" >"$log" 2>&1 </dev/null ||
+            apt-get install -y -qq "${options[@]}" --no-install-recommends "$package" >"$log" 2>&1 </dev/null ||
                 warn "could not install $package: $(tail -n 1 "$log")"
         done
     fi
@@ -97,8 +103,9 @@ main() {
     build) wanted=$build_packages ;;
     run) wanted=$build_packages$'\n'$run_packages ;;
     test) wanted=$build_packages$'\n'$run_packages$'\n'$test_packages ;;
+    bench) wanted=$build_packages$'\n'$run_packages$'\n'$test_packages$'\n'$bench_packages ;;
     -h | --help) usage && exit 0 ;;
-    *) die "unknown set '$1': build, run or test" ;;
+    *) die "unknown set '$1': build, run, test or bench" ;;
     esac
     mapfile -t missing < <(missing_of <<<"$wanted")
     [ "${#missing[@]}" -gt 0 ] || return 0

@@ -88,6 +88,25 @@ daemon_files() {
         swiftletd.service "$prefix/etc/systemd/system/swiftletd.service"
 }
 
+# The command line's completions: "shell" and where its file goes.
+completion_files() {
+    printf '%s %s\n' bash "$prefix/usr/local/share/bash-completion/completions/swiftlet" \
+        zsh "$prefix/usr/local/share/zsh/site-functions/_swiftlet" \
+        fish "$prefix/usr/local/share/fish/vendor_completions.d/swiftlet.fish"
+}
+
+# They belong to the executable they were made by, so they are written every time and not looked at.
+install_completions() {
+    local shell target
+    while read -r shell target; do
+        mkdir -p -- "$(dirname -- "$target")"
+        "$ours/swiftlet" --generate-completion-script "$shell" >"$target.new"
+        chmod 644 "$target.new"
+        mv -f -- "$target.new" "$target"
+        say "wrote   $target"
+    done < <(completion_files)
+}
+
 install_executable() {
     local source=$1 name target kept directory
     name=$(basename -- "$source")
@@ -149,6 +168,7 @@ install_all() {
         [ ! -f "$file" ] || [ ! -x "$file" ] || install_executable "$file"
     done
     for name in "${networks[@]}"; do install_network "$name"; done
+    if [ -x "$ours/swiftlet" ]; then install_completions; fi
     if [ -x "$ours/swiftletd" ]; then
         while read -r name file; do install_daemon_file "$name" "$file"; done < <(daemon_files)
     fi
@@ -186,6 +206,11 @@ uninstall_all() {
 
 uninstall_daemon_files() {
     local name target
+    while read -r name target; do
+        [ -e "$target" ] || continue
+        rm -f -- "$target"
+        say "removed $target"
+    done < <(completion_files)
     while read -r name target; do
         [ -e "$target" ] || continue
         if cmp -s "$root/conf/$name" "$target"; then

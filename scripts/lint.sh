@@ -45,6 +45,9 @@ may_import() {
     Sources/Plugins/OverlayVXLAN/*) say "$plugin_rooms Control Netfilter Overlay" ;;
     Sources/Plugins/*) say "$plugin_rooms DBus Netfilter" ;;
     Sources/Gossip/* | Sources/Cluster/*) say 'NetworkTypes' ;;
+    Sources/ClusterGraph/*) say '' ;;
+    Sources/CNIRuntime/*) say 'CNI Gossip JSON System' ;;
+    Sources/Networks/*) say 'CNI CNIRuntime JSON NetworkTypes System' ;;
     Sources/Daemon/* | Sources/Commands/swiftletd/* | Sources/Commands/swiftlet/*) say '*' ;;
     Sources/Commands/*) say 'PluginKit *Plugin' ;;
     *) say 'unknown' ;;

@@ -34,13 +34,29 @@ run_example() {
     ip netns delete "$name"
 }
 
+# What networks over many hosts need: an address the others would know this host by, and the daemon.
+start_daemon() {
+    local attempt
+    ip address add 192.0.2.1/32 dev lo
+    "$(plugin_file swiftletd)" --node example --bind 192.0.2.1 --state-dir /run/swiftletd --log warning &
+    daemon=$!
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        if [ -S /run/swiftlet/swiftletd.sock ]; then return 0; fi
+        sleep 0.1
+    done
+    die "swiftletd has not opened its socket within ten seconds"
+}
+
 main() {
-    local file bridges=()
+    local file daemon bridges=()
     own_plugins_alone "${1:-$ours}"
+    start_daemon
     for file in "$root"/conf/*.conflist; do
         run_example "$file"
         mapfile -t -O "${#bridges[@]}" bridges < <(jq -r '.plugins[].bridge // empty' "$file")
     done
+    check_empty "no overlay namespace is left" "$(ls /run/swiftlet/netns)"
+    kill "$daemon"
     check_equal "no two examples share a bridge" "$(printf '%s\n' "${bridges[@]}" | sort | uniq -d)" ""
     await_no_veth ""
     check_empty "no rule of a container is left" "$(filter_entries)"

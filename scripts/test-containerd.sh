@@ -84,7 +84,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
 CONF
     containerd --config "$state/config.toml" --root "$state/root" --state "$state/state" --address "$socket" \
         >"$state/log" 2>&1 </dev/null &
-    for ((attempt = 0; attempt < 100; attempt++)); do
+    for ((attempt = 0; attempt < 300; attempt++)); do
         if ctr_ version >/dev/null 2>&1; then return 0; fi
         sleep 0.1
     done
@@ -112,7 +112,7 @@ inside() {
     local pid
     pid=$(ctr_ task ls | awk -v id="$1" '$1 == id {print $2}')
     shift
-    timeout 20 nsenter -t "$pid" -n "$@"
+    timeout 40 nsenter -t "$pid" -n "$@"
 }
 
 foreground_container() {
@@ -121,7 +121,7 @@ foreground_container() {
     check_equal "a container has an address of the network" \
         "$(grep -c 'inet 10\.231\.0\.' <<<"$output" || true)" 1
     check_empty "its reservation went with it (DEL without a namespace)" "$(reservations)"
-    output=$(one_shot second /bin/ping -c 1 -W 3 10.231.0.1) || true
+    output=$(one_shot second /bin/ping -c 1 -W 10 10.231.0.1) || true
     check_equal "a container pings the gateway" "$(grep -c ' 0% packet loss' <<<"$output" || true)" 1
 }
 
@@ -131,10 +131,10 @@ siblings() {
     check "start its sibling" start_sleeper two
     if [ "$failed" -gt "$before" ]; then return 0; fi
     address=$(inside two ip -j -4 addr show eth0 | jq -r '.[0].addr_info[0].local')
-    check "ping the sibling" inside one ping -q -c 1 -W 3 "$address"
-    check "ping from the host" ping -q -c 1 -W 3 "$address"
+    check "ping the sibling" inside one ping -q -c 1 -W 10 "$address"
+    check "ping from the host" ping -q -c 1 -W 10 "$address"
     check "stop the first" stop_sleeper one
-    check "the sibling still answers" ping -q -c 1 -W 3 "$address"
+    check "the sibling still answers" ping -q -c 1 -W 10 "$address"
     check "stop the sibling" stop_sleeper two
 }
 
@@ -166,7 +166,7 @@ masqueraded_container() {
     ctr_ run --rm --rootfs --cni "$state/rootfs" web /bin/busybox httpd -f -p 0.0.0.0:80 -h /www \
         >"$state/web" 2>&1 </dev/null &
     run=$!
-    for ((attempt = 0; attempt < 100; attempt++)); do
+    for ((attempt = 0; attempt < 300; attempt++)); do
         pid=$(ctr_ task ls | awk '$1 == "web" && $3 == "RUNNING" {print $2}')
         if [ -n "$pid" ] && nsenter -t "$pid" -n ss -ltn | grep -q ':80 '; then break; fi
         sleep 0.1

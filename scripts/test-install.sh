@@ -14,6 +14,21 @@ trap 'rm -rf -- "$work"' EXIT
 
 install_here() { "$root/scripts/install.sh" --prefix "$work" "$@"; }
 
+# Every shell that is here must take its file; bash must complete a word with it.
+check_completions() {
+    local share=$work/usr/local/share words
+    check "bash takes its completions" bash -n "$share/bash-completion/completions/swiftlet"
+    # shellcheck disable=SC2016 # expanded inside
+    words=$(bash -c '. "$1"; COMP_WORDS=(swiftlet netw) COMP_CWORD=1 COMP_LINE="swiftlet netw" COMP_POINT=13
+        "$(complete -p swiftlet | sed "s/.*-F \([^ ]*\).*/\1/")" swiftlet netw swiftlet; echo "${COMPREPLY[@]}"' \
+        bash "$share/bash-completion/completions/swiftlet" 2>&1)
+    check_equal "bash completes 'swiftlet netw'" "${words% }" network
+    check "zsh has completions" grep -q '^#compdef swiftlet' "$share/zsh/site-functions/_swiftlet"
+    check "fish has completions" grep -q 'complete -c' "$share/fish/vendor_completions.d/swiftlet.fish"
+    if have zsh; then check "zsh takes them" zsh -n "$share/zsh/site-functions/_swiftlet"; fi
+    if have fish; then check "fish takes them" fish -n "$share/fish/vendor_completions.d/swiftlet.fish"; fi
+}
+
 main() {
     local bin=$work/opt/cni/bin conf=$work/etc/cni/net.d name
     ensure_built
@@ -25,6 +40,7 @@ main() {
         *) check "$(basename -- "$name") is what was built" cmp "$name" "$bin/$(basename -- "$name")" ;;
         esac
     done
+    check_completions
     check "the network for plain runtimes is there" test -f "$conf/10-swiftlet-bridge.conflist"
     check "the network for podman is there" test -f "$conf/87-swiftlet-podman.conflist"
     check "no temporary file is left" test -z "$(find "$work" -name '.*.new')"

@@ -95,7 +95,7 @@ stop() {
 from() {
     local name=$1
     shift
-    timeout 20 nsenter "--net=/run/netns/$name" "$@"
+    timeout 40 nsenter "--net=/run/netns/$name" "$@"
 }
 
 same_bridge() {

@@ -88,10 +88,10 @@ address_on() { field "$1" "{{with index .NetworkSettings.Networks \"$2\"}}{{.IPA
 inside() {
     local name=$1
     shift
-    timeout 20 nsenter -t "$(pid_of "$name")" -n "$@"
+    timeout 40 nsenter -t "$(pid_of "$name")" -n "$@"
 }
 link_names() { inside "$1" ip -j link | jq -r '[.[].ifname] | sort | join(" ")'; }
-ping_from() { inside "$1" ping -q -c 1 -W 3 "$2"; }
+ping_from() { inside "$1" ping -q -c 1 -W 10 "$2"; }
 
 first_containers() {
     check "run a container" run_container one --network alpha
@@ -109,7 +109,7 @@ first_containers() {
     check "ping the gateway" ping_from one 10.231.0.1
     check "ping the sibling" ping_from one 10.231.0.77
     check "ping back" ping_from two "$(address_on one alpha)"
-    check "ping from the host" ping -q -c 1 -W 3 10.231.0.77
+    check "ping from the host" ping -q -c 1 -W 10 10.231.0.77
 }
 
 second_network() {

@@ -5,20 +5,22 @@
 #   scripts/test.sh [--long] [--filter X]
 #
 # --long      full-size fuzzing and soaking (SWIFTLET_LONG=1)
-# --filter X  only the section X (lint, build, swift, install, conf, podman, containerd, nerdctl, parity, demo,
-#             bench) or, for any other X, only the Swift tests that match X
+# --filter X  only the section X (lint, build, swift, install, conf, podman, containerd, nerdctl, overlay, parity,
+#             demo, bench) or, for any other X, only the Swift tests that match X
 #
-# The last line is `N passed, M failed, K skipped`; each skip is printed with its reason. Needs root.
+# What failed is repeated after the summary; the last line is `N passed, M failed, K skipped`. Each skip is printed with
+# its reason. Needs root.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib/common.sh"
 
-sections=(lint build swift install conf podman containerd nerdctl parity demo bench)
+sections=(lint build swift install conf podman containerd nerdctl overlay parity demo bench)
 filter=
 passed=0
 failed=0
 skipped=0
 summary=
+failing=()
 logs=
 
 parse() {
@@ -59,6 +61,7 @@ count() {
     passed=$((passed + $2))
     failed=$((failed + $3))
     skipped=$((skipped + $4))
+    if [ "$3" -gt 0 ]; then failing+=("$1"); fi
     summary+=$(printf '%-22s %5d passed %4d failed %4d skipped  %4d s' "$1" "$2" "$3" "$4" "$5")$'\n'
 }
 
@@ -67,6 +70,34 @@ logged() {
     local name=$1 limit=$2
     shift 2
     timeout --foreground --kill-after=10 "$limit" "$@" </dev/null 2>&1 | tee "$logs/$name"
+}
+
+# note NAME WORDS…: says what failed, and keeps that in the section's log.
+note() {
+    local name=$1
+    shift
+    say "not ok - $*" | tee -a "$logs/$name"
+}
+
+# What a section's log says of failures: the failed tests' names, then each complaint with the lines that explain it, or
+# the log's end where no line complains. Bounded, for whoever keeps no more of the output than its end.
+failures_of() {
+    local log=$logs/$1 found
+    [ -f "$log" ] || return 0
+    # Colours, where the runner takes the log for a terminal.
+    sed -i 's/\x1b\[[0-9;]*m//g' "$log"
+    found=$(
+        grep -aE '^✘ Test .* failed after ' "$log" | sed -n '1,20p'
+        LC_ALL=C awk '
+            /recorded an issue|^✘ Suite|^not ok|^build\.sh: |(^|[ :])([Ff]atal )?error: / { print; following = 12; next }
+            /^(◇|✔|✘|➜|ok - |skip - |# |---)/ { following = 0 }
+            following > 0 { print; following-- }' "$log" | sed -n '1,60p'
+    ) || true
+    if [ -n "$found" ]; then printf '%s\n' "$found" | cut -c1-300; fi
+    if [ -z "$found" ] || grep -qE '^not ok - .* (did not reach its end|ended with status) ' <<<"$found"; then
+        say "its log's end:"
+        tail -n 20 "$log" | cut -c1-300
+    fi
 }
 
 # A step that is one test: it passes when the command does.
@@ -91,7 +122,7 @@ scripted() {
     logged "$name" "$limit" "$@" || status=$?
     numbers=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$logs/$name" | tail -n 1)
     if [ -z "$numbers" ]; then
-        say "not ok - $name did not reach its end (exit status $status)"
+        note "$name" "$name did not reach its end (exit status $status)"
         numbers="0 1 0"
     fi
     # shellcheck disable=SC2086 # three numbers are meant
@@ -102,7 +133,7 @@ build_release() {
     step build-release 900 "$root/scripts/build.sh" || return 0
     # build.sh warns of what an executable has lost or gained by accident; here that is a failure.
     if grep -E '^build\.sh: ' "$logs/build-release" >/dev/null; then
-        say "not ok - the executables are not in their shape"
+        note build-shape "the executables are not in their shape: $(grep -E '^build\.sh: ' "$logs/build-release")"
         count build-shape 0 1 0 0
     else
         count build-shape 1 0 0 0
@@ -116,7 +147,7 @@ build_tests() {
     # swift-nio imports Apple's System where there is one; SwiftPM takes that for our room of the same name.
     undeclared=$(grep 'imports another target' "$logs/build-tests" | grep -v 'Target _NIO' || true)
     if [ -n "$undeclared" ]; then
-        say "not ok - $undeclared"
+        note undeclared-imports "$undeclared"
         count undeclared-imports 0 1 0 0
     fi
 }
@@ -141,7 +172,7 @@ count_report() {
 }
 
 swift_tests() {
-    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=600
+    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=900
     local options=(--package-path "$root" --skip-build --xunit-output "$logs/report.xml"
         --explicit-target-dependency-import-check warn)
     if [ -n "$filter" ] && ! is_section "$filter"; then options+=(--filter "$filter"); fi
@@ -154,12 +185,12 @@ swift_tests() {
         read -r total wrong left_out < <(count_report "$report")
     fi
     if [ "$status" -ne 0 ] && [ "$wrong" -eq 0 ]; then
-        say "not ok - swift test ended with status $status"
+        note swift "swift test ended with status $status"
         total=$((total + 1))
         wrong=1
     fi
     if [ "$total" -eq 0 ]; then
-        say "not ok - no Swift test ran"
+        note swift "no Swift test ran"
         total=1 wrong=1
     fi
     grep -aE '^[^ ]+ Test .* skipped(: |$)' "$logs/swift" | sed -E 's/^[^ ]+ Test (.*) skipped:? ?(.*)$/skip - \1 # \2/' || true
@@ -180,7 +211,7 @@ benches() {
             count bench-packets 0 0 1 0
             continue
         fi
-        step "bench-$name" 120 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
+        step "bench-$name" 300 "$root/scripts/bench-$name.sh" --ours "$ours" --rounds 3 || true
     done
     if have serf; then
         step bench-gossip 600 "$root/scripts/bench-gossip.sh" --ours "$ours" ${SWIFTLET_LONG:+--long} || true
@@ -188,9 +219,15 @@ benches() {
         say "skip - bench-gossip # serf is not installed and could not be"
         count bench-gossip 0 0 1 0
     fi
+    if have iperf3; then
+        # Docker's column needs packages that no other test needs; those who want it run the script themselves.
+        step bench-overlay 300 "$root/scripts/bench-overlay.sh" --ours "$ours" --rounds 3 --no-docker || true
+    fi
+    step bench-cluster 300 "$root/scripts/bench-cluster.sh" --ours "$ours" --rounds 3 --hosts 3 || true
 }
 
 main() {
+    local section
     parse "$@"
     require_root
     have swift || die "no swift on PATH: install Swift 6.3 from swift.org"
@@ -206,27 +243,33 @@ main() {
         # Without a build there may be an older one about, whose results would mean nothing.
         if build_tests; then swift_tests; fi
     fi
-    if wanted install; then scripted install 120 "$root/scripts/test-install.sh"; fi
-    if wanted conf; then scripted conf 60 "$root/scripts/test-conf.sh" "$ours"; fi
+    if wanted install; then scripted install 240 "$root/scripts/test-install.sh"; fi
+    if wanted conf; then scripted conf 200 "$root/scripts/test-conf.sh" "$ours"; fi
     if wanted podman; then
-        scripted podman 200 "$root/scripts/test-podman.sh" "$ours"
-        scripted podman-own 200 "$root/scripts/test-podman.sh" --own "$ours"
+        scripted podman 400 "$root/scripts/test-podman.sh" "$ours"
+        scripted podman-own 400 "$root/scripts/test-podman.sh" --own "$ours"
         if [ -d "$reference" ]; then
-            scripted podman-chain 200 "$root/scripts/test-podman.sh" --chain "$ours:$reference"
+            scripted podman-chain 400 "$root/scripts/test-podman.sh" --chain "$ours:$reference"
         fi
     fi
     if wanted containerd; then
-        scripted containerd 200 "$root/scripts/test-containerd.sh" "$ours"
-        scripted containerd-own 200 "$root/scripts/test-containerd.sh" --own "$ours"
+        scripted containerd 400 "$root/scripts/test-containerd.sh" "$ours"
+        scripted containerd-own 400 "$root/scripts/test-containerd.sh" --own "$ours"
     fi
-    if wanted nerdctl; then scripted nerdctl-shape 200 "$root/scripts/test-nerdctl-shape.sh" "$ours"; fi
-    if wanted parity; then scripted parity 200 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
-    if wanted demo; then scripted demo 120 "$root/scripts/demo.sh" --no-podman --plugins "$ours"; fi
+    if wanted nerdctl; then scripted nerdctl-shape 400 "$root/scripts/test-nerdctl-shape.sh" "$ours"; fi
+    if wanted overlay; then scripted overlay-runtimes 400 "$root/scripts/test-overlay-runtimes.sh" "$ours"; fi
+    if wanted parity; then scripted parity 400 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
+    if wanted demo; then scripted demo 240 "$root/scripts/demo.sh" --plugins "$ours"; fi
     if wanted bench; then benches; fi
 
     say
     say "--- summary ($SECONDS s)"
     printf '%s' "$summary"
+    for section in "${failing[@]}"; do
+        say
+        say "--- failed: $section"
+        failures_of "$section"
+    done
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
     [ "$failed" -eq 0 ]
 }

@@ -76,7 +76,7 @@ public final class BusConnection {
             do {
                 return try UnixStream(connectingTo: socket, by: deadline)
             } catch {
-                failure = .system(error)
+                failure = error.errno == .timedOut ? .timedOut("connecting") : .system(error)
             }
         }
         throw failure

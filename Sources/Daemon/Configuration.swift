@@ -78,6 +78,10 @@ public struct Configuration: Equatable, Sendable {
     public var vtep: String?
     /// The hosts that share the address blocks of networks from the beginning, by name; empty to let those of `join` decide.
     public var seeds: [String] = []
+    /// Whether a network that another host announces is written into this host's directory of networks.
+    public var adopt = false
+    /// That directory.
+    public var networkDirectory = "/etc/cni/net.d"
     /// The timings.
     public var profile = Profile.lan
     /// What the node says about itself; together at most 512 bytes.
@@ -133,6 +137,8 @@ public struct Configuration: Equatable, Sendable {
             if let port = try reader.integer(in: 1...65535) { clusterPort = UInt16(clamping: port) }
         case "vtep": vtep = try reader.string()
         case "seeds": seeds = try reader.strings()
+        case "adopt": adopt = try reader.bool() ?? adopt
+        case "confDir": networkDirectory = try reader.string() ?? networkDirectory
         case "profile": profile = try Self.choice(reader) ?? profile
         case "log": log = try Self.choice(reader) ?? log
         case "tags":

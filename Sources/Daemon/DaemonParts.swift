@@ -46,7 +46,7 @@ struct DaemonParts: Sendable {
             cluster: configuration.cluster, name: name, advertised: endpoint,
             bind: Endpoint(address: configuration.bind.address, port: configuration.clusterPort), vtep: address,
             vtepInterface: address == nil ? configuration.vtep : nil, join: configuration.join,
-            seeds: configuration.seeds)
+            seeds: configuration.seeds, adoptsInto: configuration.adopt ? configuration.networkDirectory : nil)
         cluster = ClusterNode(
             key: key, start: start, settings: settings, journal: journal,
             loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(), kernel: KernelWorker(), log: log,

@@ -155,7 +155,8 @@ public struct Instance: Sendable {
             guard let timer = timers.popDue(now) else { break }
             fire(timer)
         }
-        if let next = timers.next, next != announcedWake {
+        // Timers left over by the bound are due already, perhaps at the very time that was announced last.
+        if let next = timers.next, next != announcedWake || next <= now {
             announcedWake = next
             directives.append(.wake(at: next))
         }

@@ -34,8 +34,11 @@ struct ReservationFiles {
     }
 
     /// Makes a reservation, whole and forced to storage before anybody can see it; false when the address is taken.
+    ///
+    /// - Throws: the errno; `EFBIG` for a record longer than is ever read again, which nobody could release.
     func create(_ address: IPAddress, _ record: [UInt8]) throws(SystemError) -> Bool {
-        try AtomicFile.create(file(address), with: record)
+        guard record.count <= Self.longestRecord else { throw SystemError("reserve", file(address), .fileTooLarge) }
+        return try AtomicFile.create(file(address), with: record)
     }
 
     /// Removes a reservation.

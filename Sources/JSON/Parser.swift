@@ -107,7 +107,15 @@ private final class Tree {
 
     deinit { unsafe json_decref(root) }
 
+    /// Hands jansson's hash a random number, once, which it would else open `/dev/urandom` for.
+    private static let isSeeded: Bool = {
+        // Swift's hashing has taken a random seed from the kernel already; 0 would mean "find one yourself".
+        json_object_seed(Hasher().finalize() | 1)
+        return true
+    }()
+
     init(_ bytes: [UInt8], flags: Int32) throws(Failure) {
+        _ = Self.isSeeded
         var error = json_error_t()
         let root = unsafe bytes.withUnsafeBytes { raw in
             unsafe json_loadb(

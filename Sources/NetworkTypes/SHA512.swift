@@ -5,14 +5,28 @@
 public enum SHA512 {
     /// The 64-byte digest of `message`.
     public static func digest(_ message: some Sequence<UInt8>) -> [UInt8] {
-        var padded = Array(message)
-        let bits = UInt128(padded.count) * 8
-        padded.append(0x80)
-        padded.append(contentsOf: repeatElement(0, count: (240 - padded.count % 128) % 128))
-        padded.append(contentsOf: (0..<16).map { UInt8(truncatingIfNeeded: bits >> UInt128(120 - 8 * $0)) })
         var state = initial
-        for block in stride(from: 0, to: padded.count, by: 128) { compress(padded[block..<block + 128], into: &state) }
-        return state.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * $0)) } }
+        var block = Block()
+        var count: UInt64 = 0
+        for byte in message {
+            count += 1
+            if block.isFull(after: byte) { block.compress(into: &state) }
+        }
+        // A one, zeros, and the number of bits, which no message here brings beyond 64 bits.
+        if block.isFull(after: 0x80) { block.compress(into: &state) }
+        while block.filled != 112 { if block.isFull(after: 0) { block.compress(into: &state) } }
+        for shift in stride(from: 120, through: 0, by: -8) {
+            let byte = shift < 64 ? UInt8(truncatingIfNeeded: (count &* 8) >> UInt64(shift)) : 0
+            if block.isFull(after: byte) { block.compress(into: &state) }
+        }
+        var output: [UInt8] = []
+        output.reserveCapacity(64)
+        for index in state.indices {
+            for shift in stride(from: 56, through: 0, by: -8) {
+                output.append(UInt8(truncatingIfNeeded: state[index] >> UInt64(shift)))
+            }
+        }
+        return output
     }
 
     /// The digest in lower-case hexadecimal, cut to `length` characters.
@@ -22,36 +36,56 @@ public enum SHA512 {
         return String(decoding: output.prefix(length), as: UTF8.self)
     }
 
-    private static func compress(_ block: ArraySlice<UInt8>, into state: inout [UInt64]) {
-        var words = [UInt64](repeating: 0, count: 80)
-        for (offset, byte) in block.enumerated() { words[offset / 8] = words[offset / 8] << 8 | UInt64(byte) }
-        for index in 16..<80 {
-            let (early, late) = (words[index - 15], words[index - 2])
-            let small0 = rotate(early, 1) ^ rotate(early, 8) ^ early >> 7
-            let small1 = rotate(late, 19) ^ rotate(late, 61) ^ late >> 6
-            words[index] = words[index - 16] &+ small0 &+ words[index - 7] &+ small1
+    /// 128 bytes of the message, and room for the words made of them. On the stack: names are made in every process.
+    private struct Block {
+        private var words = InlineArray<80, UInt64>(repeating: 0)
+        private(set) var filled = 0
+
+        /// Takes the next byte, most significant first.
+        mutating func isFull(after byte: UInt8) -> Bool {
+            words[filled / 8] = words[filled / 8] << 8 | UInt64(byte)
+            filled += 1
+            return filled == 128
         }
-        var (a, b, c, d) = (state[0], state[1], state[2], state[3])
-        var (e, f, g, h) = (state[4], state[5], state[6], state[7])
-        for index in 0..<80 {
-            let big1 = rotate(e, 14) ^ rotate(e, 18) ^ rotate(e, 41)
-            let first = h &+ big1 &+ (e & f ^ ~e & g) &+ constants[index] &+ words[index]
-            let big0 = rotate(a, 28) ^ rotate(a, 34) ^ rotate(a, 39)
-            let second = big0 &+ (a & b ^ a & c ^ b & c)
-            (h, g, f, e, d, c, b, a) = (g, f, e, d &+ first, c, b, a, first &+ second)
+
+        mutating func compress(into state: inout InlineArray<8, UInt64>) {
+            filled = 0
+            for index in 16..<80 {
+                let (early, late) = (words[index - 15], words[index - 2])
+                let small0 = SHA512.rotate(early, 1) ^ SHA512.rotate(early, 8) ^ early >> 7
+                let small1 = SHA512.rotate(late, 19) ^ SHA512.rotate(late, 61) ^ late >> 6
+                words[index] = words[index - 16] &+ small0 &+ words[index - 7] &+ small1
+            }
+            let constants = SHA512.constants
+            var (a, b, c, d) = (state[0], state[1], state[2], state[3])
+            var (e, f, g, h) = (state[4], state[5], state[6], state[7])
+            for index in 0..<80 {
+                let big1 = SHA512.rotate(e, 14) ^ SHA512.rotate(e, 18) ^ SHA512.rotate(e, 41)
+                let first = h &+ big1 &+ (e & f ^ ~e & g) &+ constants[index] &+ words[index]
+                let big0 = SHA512.rotate(a, 28) ^ SHA512.rotate(a, 34) ^ SHA512.rotate(a, 39)
+                let second = big0 &+ (a & b ^ a & c ^ b & c)
+                (h, g, f, e, d, c, b, a) = (g, f, e, d &+ first, c, b, a, first &+ second)
+            }
+            state[0] &+= a
+            state[1] &+= b
+            state[2] &+= c
+            state[3] &+= d
+            state[4] &+= e
+            state[5] &+= f
+            state[6] &+= g
+            state[7] &+= h
         }
-        for (index, value) in [a, b, c, d, e, f, g, h].enumerated() { state[index] &+= value }
     }
 
-    private static func rotate(_ word: UInt64, _ count: UInt64) -> UInt64 { word >> count | word << (64 - count) }
+    fileprivate static func rotate(_ word: UInt64, _ count: UInt64) -> UInt64 { word >> count | word << (64 - count) }
 
-    private static let initial: [UInt64] = [
+    private static let initial: InlineArray<8, UInt64> = [
         0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1,
         0x510e_527f_ade6_82d1, 0x9b05_688c_2b3e_6c1f, 0x1f83_d9ab_fb41_bd6b, 0x5be0_cd19_137e_2179,
     ]
 
     // The first 64 bits of the fractional parts of the cube roots of the first eighty primes.
-    private static let constants: [UInt64] = [
+    private static let constants: InlineArray<80, UInt64> = [
         0x428a_2f98_d728_ae22, 0x7137_4491_23ef_65cd, 0xb5c0_fbcf_ec4d_3b2f, 0xe9b5_dba5_8189_dbbc,
         0x3956_c25b_f348_b538, 0x59f1_11f1_b605_d019, 0x923f_82a4_af19_4f9b, 0xab1c_5ed5_da6d_8118,
         0xd807_aa98_a303_0242, 0x1283_5b01_4570_6fbe, 0x2431_85be_4ee4_b28c, 0x550c_7dc3_d5ff_b4e2,

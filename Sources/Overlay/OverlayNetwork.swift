@@ -96,7 +96,7 @@ public final class OverlayNetwork {
         return requests.count
     }
 
-    /// The host ends of containers' interfaces here: the ports of `br0` but for `vxlan0`.
+    /// The host ends of containers' interfaces here, and the host's own port (``HostAccess``): the ports of `br0` but for `vxlan0`.
     public func containerPorts() throws(NetlinkError) -> [Link] {
         let links = try stack.links()
         guard let bridge = links.first(where: { $0.name == OverlaySegment.bridgeName }) else { return [] }
@@ -127,7 +127,7 @@ public final class OverlayNetwork {
         do { stack = try RouteSession(in: namespace) } catch { throw .system(error) }
         do {
             let links = try stack.links()
-            if !force, links.contains(where: { $0.kind == "veth" }) { return false }
+            if !force, links.contains(where: \.isContainerPort) { return false }
             for link in links where link.kind == "vxlan" || link.kind == "veth" {
                 try stack.removeLink(index: link.index)
             }

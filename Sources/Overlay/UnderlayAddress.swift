@@ -31,34 +31,37 @@ public struct UnderlayAddress: Equatable, Sendable {
     public static func find(
         _ stack: any NetworkStack, interface: String? = nil, family: AddressFamily? = nil, candidates: [IPAddress] = []
     ) throws(NetlinkError) -> UnderlayAddress? {
-        let links = try stack.links()
-        let addresses = try stack.addresses(link: nil).filter { address in
+        // Links are asked for one by one: a host has as many as it has containers.
+        var onLink: Link?
+        if let interface {
+            onLink = try stack.link(named: interface)
+            if onLink == nil { return nil }
+        }
+        let named = onLink
+        let addresses = try stack.addresses(link: named?.index).filter { address in
             address.scope == 0 && !address.prefix.address.isLoopback && !address.isDuplicate
                 && (family == nil || address.prefix.family == family)
         }
-        func named(_ index: Int32) -> Link? {
-            links.first { $0.index == index && (interface == nil || $0.name == interface) }
+        func underlay(_ address: IPAddress, _ index: Int32) throws(NetlinkError) -> UnderlayAddress? {
+            let found: Link?
+            if let named { found = named } else { found = try stack.link(index: index) }
+            guard let link = found else { return nil }
+            return UnderlayAddress(address: address, link: link)
         }
-        for address in addresses where candidates.contains(address.prefix.address) {
-            if let link = named(address.link) { return UnderlayAddress(address: address.prefix.address, link: link) }
+        if let own = addresses.first(where: { candidates.contains($0.prefix.address) }) {
+            return try underlay(own.prefix.address, own.link)
         }
-        func first(on index: Int32, _ family: AddressFamily) -> UnderlayAddress? {
-            let found = addresses.first { $0.link == index && $0.prefix.family == family }
-            guard let found, let link = named(index) else { return nil }
-            return UnderlayAddress(address: found.prefix.address, link: link)
-        }
-        let families = family.map { [$0] } ?? [.ipv4, .ipv6]
-        if let interface {
-            guard let link = links.first(where: { $0.name == interface }) else { return nil }
-            return families.lazy.compactMap { first(on: link.index, $0) }.first
-        }
-        for family in families {
-            let target = candidates.first { $0.family == family }
-            guard let route = try route(to: target, family, stack), let index = route.link else { continue }
-            if let source = route.source, let link = named(index) {
-                return UnderlayAddress(address: source, link: link)
+        for family in family.map({ [$0] }) ?? [.ipv4, .ipv6] {
+            var index = named?.index
+            if index == nil {
+                let target = candidates.first { $0.family == family }
+                let route = try route(to: target, family, stack)
+                index = route?.link
+                if let source = route?.source, let index { return try underlay(source, index) }
             }
-            if let found = first(on: index, family) { return found }
+            if let found = addresses.first(where: { $0.link == index && $0.prefix.family == family }) {
+                return try underlay(found.prefix.address, found.link)
+            }
         }
         return nil
     }

@@ -8,6 +8,9 @@ public import System
 /// The real host: the kernel of the namespace the process runs in, lock files under `/run`, delegates from `CNI_PATH`.
 public final class KernelHost: HostSystem {
     private var session: RouteSession?
+    // Kept to the end of the process: closing a netfilter socket waits until the kernel has freed what was removed, some
+    // milliseconds that pass meanwhile where other work is left.
+    private var filterSession: NFTablesSession?
     private let lockDirectory: String?
 
     /// The host; nothing is opened before it is needed.
@@ -32,29 +35,9 @@ public final class KernelHost: HostSystem {
         return Container(stack: stack, descriptor: box.namespace.descriptor, owner: box)
     }
 
-    /// A `flock` on a file under `/run/swiftlet/lock`.
-    ///
-    /// The file's name carries the network namespace's inode: bridges of the same name in different namespaces are
-    /// different bridges.
+    /// A `flock` on a file under `/run/swiftlet/lock`, of this network namespace.
     public func lock(_ name: String, _ mode: FileLock.Mode) throws -> any HeldLock {
-        let inode = try FileStatus(of: "/proc/thread-self/ns/net").inode
-        return LockHolder(
-            try FileLock("\(try lockDirectory ?? Self.usualLockDirectory())/\(inode)-\(name)", mode: mode))
-    }
-
-    /// `/run/swiftlet/lock`, or for users who may not write there the same under `XDG_RUNTIME_DIR`.
-    private static func usualLockDirectory() throws(SystemError) -> String {
-        let usual = "/run/swiftlet/lock"
-        do throws(SystemError) {
-            try Files.makeDirectories(usual, mode: 0o755)
-            if Files.isWritableDirectory(usual) { return usual }
-            throw SystemError("create a lock in", usual, .permissionDenied)
-        } catch {
-            guard let runtime = Environment.current()["XDG_RUNTIME_DIR"], !runtime.isEmpty else { throw error }
-            let own = "\(runtime)/swiftlet/lock"
-            try Files.makeDirectories(own, mode: 0o700)
-            return own
-        }
+        LockHolder(try FileLock(try LockFiles.path(name, in: lockDirectory), mode: mode))
     }
 
     /// Runs the delegate, in process where it is our own `host-local`.
@@ -73,28 +56,40 @@ public final class KernelHost: HostSystem {
     public func addressStatus(_ request: Request) throws { try AddressDelegate(request).status() }
 
     /// Opens the chosen back end in this namespace.
-    public func packetFilter(_ choice: BackendChoice) throws -> any PacketFilter { try choice.open().0 }
+    public func packetFilter(_ choice: BackendChoice) throws -> any PacketFilter {
+        // Without nf_tables the choice finds out why.
+        try choice.open(session: try? nftables()).0
+    }
+
+    /// One nf_tables session for the whole command.
+    private func nftables() throws(NetfilterError) -> NFTablesSession {
+        if let filterSession { return filterSession }
+        let opened = try NFTablesSession()
+        filterSession = opened
+        return opened
+    }
 
     /// Cleans our own tables, then what the reference plugins or the iptables back end left under the same names.
     public func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws {
         var errors = ErrorCollector()
-        errors.attempt { try NFTables().remove(parts, of: owner) }
-        Self.inIPTables(&errors) { try $0.remove(parts, of: owner) }
-        errors.attempt { try ReferenceLeftovers().clean(owner, addresses: addresses, parts: parts) }
+        errors.attempt { try NFTables(session: nftables()).remove(parts, of: owner) }
+        inIPTables(&errors) { try $0.remove(parts, of: owner) }
+        errors.attempt { try ReferenceLeftovers(session: nftables()).clean(owner, addresses: addresses, parts: parts) }
         try errors.throwIfAny()
     }
 
     /// Collects in our own tables, and where iptables has chains of ours in those.
     public func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws {
         var errors = ErrorCollector()
-        errors.attempt { try NFTables().collect(parts, network: network, keeping: owners) }
-        Self.inIPTables(&errors) { try $0.collect(parts, network: network, keeping: owners) }
+        errors.attempt { try NFTables(session: nftables()).collect(parts, network: network, keeping: owners) }
+        inIPTables(&errors) { try $0.collect(parts, network: network, keeping: owners) }
         try errors.throwIfAny()
     }
 
     /// Cleans in iptables where it has chains of ours and its programs are there.
-    private static func inIPTables(_ errors: inout ErrorCollector, _ clean: (IPTables) throws -> Void) {
-        guard errors.attempt({ try IPTables.isInUse() }) == true, let iptables = try? IPTables() else { return }
+    private func inIPTables(_ errors: inout ErrorCollector, _ clean: (IPTables) throws -> Void) {
+        guard errors.attempt({ try IPTables.isInUse(nftables()) }) == true, let iptables = try? IPTables()
+        else { return }
         errors.attempt { try clean(iptables) }
     }
 

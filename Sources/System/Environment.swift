@@ -24,11 +24,11 @@ public struct Environment: Equatable, Sendable {
         var environment = Environment()
         var cursor = unsafe swiftlet_environ()
         while let pointer = unsafe cursor, let entry = unsafe pointer.pointee {
-            let text = unsafe String(cString: entry)
             // By bytes: as a Character, "=" and a combining mark after it would be one and no separator.
-            if let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")) {
+            if let equals = unsafe strchr(entry, Int32(UInt8(ascii: "="))) {
+                let name = unsafe UnsafeRawBufferPointer(start: entry, count: equals - entry)
                 environment.storage.append(
-                    Variable(name: String(text[..<equals]), value: String(text[text.utf8.index(after: equals)...])))
+                    unsafe Variable(name: String(decoding: name, as: UTF8.self), value: String(cString: equals + 1)))
             }
             unsafe cursor = unsafe pointer.advanced(by: 1)
         }

@@ -14,6 +14,9 @@ public struct FileLock: ~Copyable, Sendable {
 
     private let file: OwnedFD
 
+    /// The descriptor, for a child that is to hold the lock, too: it is free again when both have ended.
+    public var descriptor: Int32 { file.rawValue }
+
     /// Opens (and creates, with `permissions`) the lock file and waits for the lock.
     ///
     /// - Throws: the errno with the path.
@@ -26,6 +29,18 @@ public struct FileLock: ~Copyable, Sendable {
             throw SystemError("lock", path, error)
         }
         file = opened
+    }
+
+    /// Whether somebody has the lock alone. A lock file that is not there is not made.
+    public static func isTaken(_ path: String) -> Bool {
+        guard let file = try? OwnedFD(opening: path, flags: O_RDONLY) else { return false }
+        let descriptor = file.rawValue
+        do {
+            _ = try retrying { flock(descriptor, LOCK_SH | LOCK_NB) }
+            return false
+        } catch {
+            return error == .resourceTemporarilyUnavailable
+        }
     }
 
     /// Changes how the lock is held, waiting. The kernel gives the old lock up first: others may have had their turn.

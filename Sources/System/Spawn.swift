@@ -16,12 +16,13 @@ public enum Spawn {
     ///
     /// - Parameters:
     ///   - arguments: including argument zero.
+    ///   - inherited: descriptors the child is to have under the same numbers, closed on exec or not.
     ///   - passErrorThrough: the child writes to our standard error instead of a pipe.
     ///   - limit: output beyond this many bytes ends the run with `EFBIG`.
     /// - Throws: the errno of a failed exec (`ETXTBSY`, `ENOENT`, …) or of a failed pipe.
     public static func run(
         _ path: String, arguments: [String], environment: Environment, input: [UInt8] = [],
-        passErrorThrough: Bool = false, limit: Int = 16 << 20
+        inherited: [Int32] = [], passErrorThrough: Bool = false, limit: Int = 16 << 20
     ) throws(SystemError) -> ProcessOutcome {
         let standardInput = try Pipe(), standardOutput = try Pipe(), standardError = try Pipe()
         let pid = try start(
@@ -29,7 +30,7 @@ public enum Spawn {
             [
                 (standardInput.reader.rawValue, 0), (standardOutput.writer.rawValue, 1),
                 (passErrorThrough ? 2 : standardError.writer.rawValue, 2),
-            ])
+            ] + inherited.map { ($0, $0) })
         // Our copies of the child's ends must go, or end of file would never come.
         let writer = standardInput.intoWriter()
         let outputReader = standardOutput.intoReader()

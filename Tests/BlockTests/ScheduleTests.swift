@@ -22,7 +22,7 @@ func layout(_ subnet: String, gateway: String? = nil) throws -> BlockLayout {
 @Suite struct ScheduleTests {
     static let seeds: [UInt64] = {
         if let text = environment("SWIFTLET_SEED"), let seed = UInt64(text) { return [seed] }
-        let count = environment("SWIFTLET_SCHEDULES").flatMap { UInt64($0) } ?? (isLong ? 10_000 : 120)
+        let count = environment("SWIFTLET_SCHEDULES").flatMap { UInt64($0) } ?? (isLong ? 10_000 : 60)
         let first = environment("SWIFTLET_FIRST").flatMap { UInt64($0) } ?? 1
         return Array(first..<first + count)
     }()
@@ -38,7 +38,9 @@ func layout(_ subnet: String, gateway: String? = nil) throws -> BlockLayout {
             let seeds = Array(names.prefix(1 + random.below(count)))
             bootstraps = names.map { _ in .seeds(seeds) }
         case 2: bootstraps = names.map { _ in .voters(names) }
-        default: bootstraps = names.indices.map { .voters($0 == 0 ? [] : [names[0]]) }
+        default:
+            // One that joins nobody and others that join it; or none joins anybody, and all see each other at once.
+            bootstraps = names.indices.map { .voters($0 == 0 ? [] : [names[0]]) }
         }
         var layouts = [try layout(random.chance(0.5) ? "192.168.0.0/24" : "10.9.0.0/26", gateway: nil)]
         if random.chance(0.3) { layouts.append(try layout("10.1.0.0/23", gateway: "10.1.0.1")) }
@@ -150,6 +152,19 @@ struct Schedule {
         simulator.operate(number) { .takeover(ids, token: $0) }
     }
 
+    /// A majority of the voters may be gone before anything was decided: then the operator names others.
+    private mutating func renewVoters() {
+        guard !dead.isEmpty, simulator.hosts.allSatisfy({ $0.allocator?.isDecided != true }) else { return }
+        let names = simulator.hosts.filter { !$0.isDead }.map(\.name)
+        for host in simulator.hosts where !host.isDead {
+            guard case .voters = host.bootstrap else { continue }
+            host.bootstrap = .voters(names)
+            simulator.crash(host.number)
+        }
+        for number in simulator.hosts.indices { simulator.start(number) }
+        simulator.run(seconds(20))
+    }
+
     /// Everything is put right; then nothing must be left over.
     private mutating func settle() {
         guard simulator.breaches.isEmpty else { return }
@@ -172,9 +187,10 @@ struct Schedule {
             simulator.run(seconds(8))
             for host in simulator.hosts where host.isRunning {
                 let isStuck = host.allocator?.isDecided == false || host.allocator?.unrecovered.isEmpty == false
-                if isStuck { simulator.operate(host.number) { .takeover([host.id], token: $0) } }
+                if isStuck { simulator.vouch(host.number) }
             }
         }
+        renewVoters()
         var reason: String?
         let isQuiet = simulator.run(until: seconds(60)) {
             reason = simulator.disagreement()

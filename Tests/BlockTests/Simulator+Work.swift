@@ -126,6 +126,14 @@ extension Simulator {
 
     // MARK: The operator
 
+    /// The operator ends what runs on a host that lost its memory, and says so.
+    func vouch(_ number: Int) {
+        for host in hosts where host.hasLostMemory {
+            for address in host.reserved.sorted() { remove(host.number, address) }
+        }
+        operate(number) { .takeover([hosts[number].id], token: $0) }
+    }
+
     /// Gives a command with a token and says which.
     @discardableResult
     func operate(_ number: Int, _ command: (UInt64) -> BlockAllocator.Command) -> UInt64 {
@@ -172,7 +180,20 @@ extension Simulator {
                 return "host \(host.number) holds \(address) without use"
             }
         }
-        return tables.count > 1 ? "tables differ" : nil
+        return tables.count > 1 ? "tables differ" : danglingLoan()
+    }
+
+    /// A loan that its borrower does not know of.
+    private func danglingLoan() -> String? {
+        for host in hosts {
+            for item in host.allocator?.lent.values ?? [:].values {
+                guard let borrower = hosts.first(where: { $0.id == item.borrower.host })?.allocator,
+                    item.borrower.life == borrower.life, borrower.loans[item.loan.address] == nil
+                else { continue }
+                return "\(item.loan.address) is lent to \(borrower.name), which does not have it"
+            }
+        }
+        return nil
     }
 
     /// Each block is its owner's, once, and each lent address is held where it was lent to.
@@ -192,19 +213,10 @@ extension Simulator {
                     breach("block \(row.block) is host \(owner.number)'s by the table and not by itself")
                 }
             }
-            for item in allocator.lent.values {
-                guard let borrower = hosts.first(where: { $0.id == item.borrower.host }), borrower.isRunning else {
-                    continue
-                }
-                if item.borrower.life == borrower.allocator?.life,
-                    borrower.allocator?.loans[item.loan.address] == nil
-                {
-                    breach("\(item.loan.address) is lent to host \(borrower.number), which does not have it")
-                }
-            }
         }
         for (address, number) in users {
-            guard hosts[number].isRunning, !hosts[number].hasLeft, let allocator = hosts[number].allocator,
+            guard hosts[number].isRunning, !hosts[number].hasLeft, !hosts[number].hasLostMemory,
+                let allocator = hosts[number].allocator,
                 let block = allocator.block(of: address), let entry = allocator.ring[block]
             else { continue }
             if entry.owner.host != hosts[number].id, allocator.loans[address] == nil {

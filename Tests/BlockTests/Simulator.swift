@@ -48,8 +48,11 @@ final class Simulator {
         /// What was persisted last; nil: never, or lost.
         var disk: [UInt8]?
         var hadDisk = false
+        /// Its containers may be in blocks that nobody knows of any more, when the donor is gone too.
+        var hasLostMemory = false
         /// The blocks that were this host's when it last wrote to disk, without those that rest.
         var held: Set<BlockID> = []
+        var borrowed: [IPAddress] = []
         /// The delegate's files: survive everything but `dead`.
         var reserved: Set<IPAddress> = []
         var additions: [Int: Addition] = [:]
@@ -112,19 +115,17 @@ final class Simulator {
     var breaches: [String] = []
     var nextNumber = 1
     var nextToken: UInt64 = 1 << 40
-    var messages = 0
-    var bytes = 0
-    var persists = 0
-    var granted = 0
-    var refused = 0
+    var (messages, bytes, persists) = (0, 0, 0)
+    var (granted, refused) = (0, 0)
     /// Who uses each address now.
     var users: [IPAddress: Int] = [:]
     /// Hosts that were declared dead while alive: their addresses may be used twice.
     var zombies: Set<Int> = []
-    /// Off after something was done that nothing can be promised for.
     var checksSafety = true
     var log: [String] = []
     var keepsLog = false
+    /// Loses chosen messages.
+    var isLost: ([UInt8], Int) -> Bool = { _, _ in false }
 
     init(seed: UInt64, layouts: [BlockLayout], bootstraps: [BlockAllocator.Bootstrap]) {
         self.seed = seed
@@ -297,11 +298,13 @@ final class Simulator {
 
     func loseDisk(_ number: Int) {
         // What was lent to it nobody here knows of any more.
-        for address in hosts[number].allocator?.borrowed ?? [] where hosts[number].reserved.remove(address) != nil {
+        for address in hosts[number].borrowed where hosts[number].reserved.remove(address) != nil {
             if users[address] == number { users[address] = nil }
         }
         crash(number)
         note("lose disk \(number)")
+        hosts[number].additions = [:]
+        hosts[number].hasLostMemory = true
         hosts[number].disk = nil
         hosts[number].held = []
     }
@@ -330,6 +333,7 @@ final class Simulator {
             persists += 1
             host.disk = bytes
             host.held = host.allocator?.unrestedBlocks ?? []
+            host.borrowed = host.allocator?.borrowed ?? []
             checkHeld(number)
         case .send(let id, let bytes):
             guard let other = hosts.first(where: { $0.id == id }) else { return }
@@ -350,6 +354,7 @@ final class Simulator {
     }
 
     private func transmit(_ content: [UInt8], _ source: Int, _ destination: Int) {
+        if isLost(content, source) { return }
         messages += 1
         bytes += content.count
         if content.count > BlockMessage.limit { breach("a message of \(content.count) bytes") }

@@ -27,8 +27,13 @@ final class FakePlugins {
     /// Writes an executable script. Its parts are unquoted shell.
     @discardableResult
     func script(_ name: String, _ body: String, mode: UInt32 = 0o755) throws -> String {
-        let file = try OwnedFD(opening: path(name), flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
-        try file.writeAll(Array("#!/bin/sh\n\(body)\n".utf8))
+        // Not by a descriptor of ours: a child that another test starts at this moment would hold it until its exec, and
+        // the script were busy for as long.
+        let outcome = try Spawn.run(
+            "/bin/sh",
+            arguments: ["sh", "-c", #"cat >"$1" && chmod "$2" "$1""#, "sh", path(name), String(mode, radix: 8)],
+            environment: Environment([("PATH", "/usr/bin:/bin")]), input: Array("#!/bin/sh\n\(body)\n".utf8))
+        #expect(outcome.status == 0)
         return path(name)
     }
 
@@ -246,6 +251,8 @@ private final class Writer {
                 pause: {
                     pauses += 1
                     if pauses == release { writer.close() }
+                    // A child that another test starts at this moment may hold the descriptor until its exec.
+                    if pauses >= release { System.pause(milliseconds: 200) }
                 })
         }
         #expect {

@@ -8,12 +8,16 @@ final class Hosts {
     private(set) var hosts: [OverlayHost] = []
 
     /// Makes the hosts and starts their daemons; all but the first join the first.
-    init(_ count: Int = 3, mtu: Int = 1500, configuration: Value = [:], _ extra: String...) throws {
+    init(_ count: Int = 3, mtu: Int = 1500, configuration: Value = [:], keys: [String] = []) throws {
         underlay = try Underlay(hosts: count, containers: 0, mtu: mtu)
         hosts = underlay.hosts.enumerated().map { OverlayHost($0.offset, underlay.address($0.offset), $0.element) }
         for host in hosts {
             try host.lab.write("/run/swiftletd.json", configuration.text())
-            host.arguments = host.index == 0 ? extra : extra + ["--join", underlay.address(0)]
+            if host.index > 0 { host.arguments = ["--join", underlay.address(0)] }
+            if !keys.isEmpty {
+                try host.lab.write("/run/keys.json", Value.array(keys.map { .string($0) }).text())
+                host.arguments += ["--keyring", "/run/keys.json"]
+            }
             try host.startDaemon()
         }
         try eventually("all hosts know each other") {
@@ -67,7 +71,7 @@ final class OverlayHost {
     // MARK: The daemon
 
     /// Starts the daemon and waits until it answers. Whatever happens to the test, it is killed after three minutes.
-    func startDaemon() throws {
+    func startDaemon(milliseconds: Int = 30_000) throws {
         let line =
             [
                 Cluster.swiftletd, "--config", "/run/swiftletd.json", "--node", name, "--bind", address, "--state-dir",
@@ -83,7 +87,7 @@ final class OverlayHost {
             throw LabError("swiftletd did not start")
         }
         self.pid = pid
-        let deadline = Deadline(milliseconds: 30_000)
+        let deadline = Deadline(milliseconds: milliseconds)
         while (try? request("GET", "/healthz"))?.status != 200 {
             guard deadline.remainingMilliseconds > 0 else {
                 throw LabError("swiftletd does not answer\n" + ((try? lab.read(log)) ?? ""))
@@ -188,7 +192,8 @@ final class OverlayHost {
 
     /// Runs a tool in the overlay namespace of `demonet`.
     func overlay(_ arguments: String...) throws -> String {
-        try lab.tool("nsenter", ["--net=\(Self.namespace)"] + arguments)
+        let tool = Lab.find(arguments[0]) ?? arguments[0]
+        return try lab.tool("nsenter", ["--net=\(Self.namespace)", tool] + arguments.dropFirst())
     }
 
     /// The entries towards other hosts: address to MAC and VTEP.

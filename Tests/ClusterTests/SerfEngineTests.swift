@@ -68,10 +68,8 @@ struct SerfEngineTests {
             log: "/run/query.log")
         try cluster.eventually("the query is answered") {
             let line = try daemon.events().last { $0.contains("lookup") }
-            guard let line, case let document = try Value(parsing: Array(line.utf8)),
-                let id = try Reader(document).member("id").integer(in: 0...Int64.max)
-            else { return false }
-            return try daemon.run("query", "here it is", "--respond", String(id)).status == 0
+            guard let number = line?.split(separator: " ").dropFirst().first else { return false }
+            return try daemon.run("query", "here it is", "--respond", String(number)).status == 0
         }
         try cluster.eventually("the asker has the answer") {
             try cluster.lab.read("/run/query.log").contains("here it is")

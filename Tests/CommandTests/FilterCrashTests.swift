@@ -1,4 +1,5 @@
 import JSON
+import Synchronization
 import System
 import TestSupport
 import Testing
@@ -31,6 +32,18 @@ struct FilterCrashTests {
         let collected = try lab.steadyWorld()
         let before = try lab.warmedUp(chain)
         var killed = 0
+        // How long a plugin may live, in nanoseconds: less after one that was done sooner, more after one that was not, so
+        // that on any machine about every second is killed in the midst of its work.
+        var patience = 40_000_000
+        func runAndKill(_ call: PluginCall) throws -> PluginAnswer {
+            var call = call
+            call.killAfter = UInt64(random.below(patience))
+            let answer = try lab.run(call)
+            let isKilled = answer.outcome.status == -9
+            patience = isKilled ? min(patience * 3 / 2, 400_000_000) : max(patience * 2 / 3, 1)
+            if isKilled { killed += 1 }
+            return answer
+        }
         for round in 0..<Self.rounds / 2 {
             let victim = random.below(chain.plugins.count)
             let duringDelete = random.below(2) == 0
@@ -38,21 +51,19 @@ struct FilterCrashTests {
                 "\(backend), seed \(random.seed), round \(round), \(duringDelete ? "DEL" : "ADD") of plugin \(victim)"
             var previous: Value?
             for index in chain.plugins.indices.prefix(duringDelete ? chain.plugins.count : victim + 1) {
-                var call = PluginCall(
+                let call = PluginCall(
                     chain.plugins[index]["type"]?.string ?? "", "ADD",
                     input: chain.input(index, previous: previous).text())
-                if !duringDelete, index == victim { call.killAfter = UInt64(random.below(40_000_000)) }
-                let answer = try lab.run(call)
-                if answer.outcome.status == -9 { killed += 1 } else { answer.orFail(what) }
+                let answer = try !duringDelete && index == victim ? runAndKill(call) : lab.run(call)
+                if answer.outcome.status != -9 { answer.orFail(what) }
                 previous = answer.document ?? previous
             }
             if duringDelete {
                 for index in chain.plugins.indices.reversed().prefix(victim + 1) {
-                    var call = PluginCall(
+                    let call = PluginCall(
                         chain.plugins[index]["type"]?.string ?? "", "DEL",
                         input: chain.input(index, previous: previous).text())
-                    call.killAfter = UInt64(random.below(40_000_000))
-                    if try lab.run(call).outcome.status == -9 { killed += 1 }
+                    _ = try runAndKill(call)
                 }
             }
             switch random.below(3) {
@@ -66,10 +77,93 @@ struct FilterCrashTests {
             }
             try lab.expectReturn(to: before, what)
         }
-        print("FilterCrashTests.killed: \(killed) of \(Self.rounds / 2) rounds were hit")
+        print("FilterCrashTests.killed: \(killed) kills in \(Self.rounds / 2) rounds")
         #expect(killed > 0)
         let result = try lab.add(chain, "c0").orFail()
         try lab.check(chain, "c0", result).expectSilence()
+    }
+
+    @Test("A DEL killed anywhere hands a port over or has not begun to: it is never free")
+    func handOver() throws {
+        let lab = try Lab()
+        var random = SeededGenerator(for: "FilterCrashTests.handOver")
+        func chain(_ name: String, _ subnet: String, _ bridge: String) -> PluginChain {
+            FilterInputs.ports(
+                "nftables", [FilterInputs.port(8080)], name: name, subnets: [subnet], bridge: bridge)
+        }
+        let a = chain("a", "10.1.2.0/24", "br0")
+        var b = chain("b", "10.1.3.0/24", "br1")
+        b.plugins[0]["isDefaultGateway"] = false
+        b.plugins[0]["isGateway"] = true
+        _ = try lab.warmedUp(a)
+        let before = try lab.warmedUp(b)
+        var killed = 0
+        for round in 0..<Self.rounds / 4 {
+            let what = "seed \(random.seed), round \(round)"
+            let first = try lab.add(a, "c0", "eth0").orFail(what)
+            let second = try lab.add(b, "c0", "eth1").orFail(what)
+            var call = PluginCall("portmap", "DEL", input: a.input(1, previous: first).text())
+            call.killAfter = UInt64(random.below(20_000_000))
+            if try lab.run(call).outcome.status == -9 { killed += 1 }
+            let holder = try lab.tool("nft", "get", "element", "inet", "swiftlet", "hostports4", "{ tcp . 8080 }")
+            #expect(holder.contains("c0/eth0") || holder.contains("c0/eth1"), "\(what) \(holder)")
+            try lab.delete(a, "c0", "eth0", previous: first).expectSilence(what)
+            let heir = try lab.tool("nft", "get", "element", "inet", "swiftlet", "hostports4", "{ tcp . 8080 }")
+            #expect(heir.contains("c0/eth1"), "\(what) \(heir)")
+            try lab.check(b, "c0", second, "eth1").expectSilence(what)
+            try lab.delete(b, "c0", "eth1", previous: second).expectSilence(what)
+            try lab.expectReturn(to: before, what)
+        }
+        print("FilterCrashTests.handOver: \(killed) kills in \(Self.rounds / 4) rounds")
+    }
+
+    @Test("DEL waits for the iptables-restore that a killed ADD left", arguments: [false, true])
+    func orphan(_ isFirst: Bool) throws {
+        let lab = try Lab()
+        let servers = try lab.serve("c0")
+        var chain = FilterInputs.ports("iptables", [FilterInputs.port(8080)], subnets: ["10.1.2.0/24"])
+        // Nobody has used iptables here before: nothing but the lock tells of the orphan.
+        if isFirst { chain.plugins[0] = Inputs.bridge("1.0.0", ["10.1.2.0/24"], name: "net") }
+        let before = isFirst ? nil : try lab.warmedUp(chain)
+        let bridge = try lab.add(PluginChain("net", [chain.plugins[0]]), "c0").orFail()
+        try lab.write(
+            "/run/slow/iptables-restore",
+            """
+            #!/bin/sh
+            cat > /run/slow/script
+            touch /run/slow/started
+            while [ ! -e /run/slow/go ]; do sleep 0.02; done
+            exec /usr/sbin/iptables-restore "$@" < /run/slow/script
+            """, mode: 0o755)
+        try lab.write("/run/slow/configuration", chain.input(1, previous: bridge).text())
+        try lab.script(
+            """
+            ln -s /usr/sbin/iptables-save /run/slow/
+            PATH=/run/slow:$PATH CNI_COMMAND=ADD CNI_CONTAINERID=c0 CNI_NETNS=/run/netns/c0 CNI_IFNAME=eth0 \
+                CNI_PATH=/run \(Plugins.directory)/portmap < /run/slow/configuration > /dev/null 2>&1 &
+            plugin=$!
+            while [ ! -e /run/slow/started ]; do sleep 0.02; done
+            kill -9 $plugin
+            wait $plugin || true
+            """)
+        let isDone = Mutex(false)
+        let answers = try inParallel(2) { [chain] index in
+            guard index == 0 else {
+                // Long enough for a DEL that does not wait; one that does is done later however long this takes.
+                try lab.script("sleep 0.5")
+                #expect(isDone.withLock { !$0 }, "DEL did not wait")
+                try lab.script("touch /run/slow/go")
+                return [PluginAnswer]()
+            }
+            let answers = try lab.delete(chain, "c0", previous: bridge)
+            isDone.withLock { $0 = true }
+            return answers
+        }
+        for answer in answers { answer.expectSilence() }
+        let rules = try lab.tool("iptables-save")
+        #expect(!rules.contains("c0") && !rules.contains("10.1.2.2") && !rules.contains("CNI-DN-"), "\(rules)")
+        if let before { try lab.expectReturn(to: before) }
+        withExtendedLifetime(servers) {}
     }
 
     @Test("Nonsense said to portmap, firewall, gwbridge-nat", arguments: ["portmap", "firewall", "gwbridge-nat"])
@@ -97,7 +191,9 @@ struct FilterCrashTests {
             newest["cni.dev/valid-attachments"] = []
             try all.run(PluginCall(plugin, "GC", containerID: nil, ifname: nil, netns: nil, input: newest.text()))
                 .expectSilence()
-            return try all.steadyWorld()
+            // An ADD leaves its bridge on purpose, and nonsense may be a bridge's name, too.
+            let bridges = try all.query("ip", ["-j", "link", "show", "type", "bridge"]).elements
+            return try all.steadyWorld(bridges.compactMap { $0["ifname"]?.string } + ["br0", "swiftlet-gw"])
         }
         let before = try clean()
         var added = 0

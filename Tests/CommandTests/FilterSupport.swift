@@ -53,7 +53,7 @@ extension Lab {
     /// Fails the test unless the host gets back to `before`.
     func expectReturn(to before: World, _ what: String = "", _ location: SourceLocation = #_sourceLocation) throws {
         // What a namespace takes with it goes in the kernel's own time.
-        for _ in 0..<5 where try steadyWorld() != before { try tool("sleep", "0.1") }
+        _ = try eventually { try steadyWorld() == before }
         try steadyWorld().expectEqual(to: before, what, location)
     }
 

@@ -63,7 +63,7 @@ struct FirewallTests {
             for (from, to, isOpen) in [
                 (0, 1, within), (2, 3, within), (0, 2, row.policy == "open"), (3, 1, row.policy == "open"),
             ] {
-                let answer = try lab.ask(.tcp, plain(to, family), from: "c\(from)", timeout: isOpen ? 3000 : 200)
+                let answer = try lab.ask(.tcp, plain(to, family), from: "c\(from)", timeout: isOpen ? 10_000 : 200)
                 let isSeen = answer?.hasPrefix("c\(to) ") == true
                 #expect(isSeen == isOpen, "c\(from) to c\(to), family \(family): \(answer ?? "nothing")")
             }
@@ -222,6 +222,32 @@ struct FirewallTests {
         try lab.run("firewall", "ADD", config).expectRefusal(containing: "firewalld")
         try lab.world().expectEqual(to: before)
         try lab.run("firewall", "DEL", config).expectSilence()
+    }
+
+    @Test("A firewalld that runs is told over the bus, and nothing of it is left", arguments: ["firewalld", ""])
+    func firewalldRuns(_ backend: String) throws {
+        let firewalld = try FakeFirewalld()
+        let lab = try Lab()
+        let (_, previous) = try lab.add(Inputs.bridge("1.0.0", FilterInputs.dual))
+        let config = Self.chain(backend: backend).input(1, previous: previous)
+        func run(_ command: String, _ version: String = "1.0.0") throws -> PluginAnswer {
+            var call = PluginCall("firewall", command, input: config.with(("cniVersion", .string(version))).text())
+            call.environment = [("DBUS_SYSTEM_BUS_ADDRESS", firewalld.address)]
+            return try lab.run(call)
+        }
+        let before = try lab.world()
+        try run("CHECK").expectRefusal(code: nil)
+        for _ in 0..<2 {
+            #expect(try run("ADD").orFail().canonical == previous.canonical)
+            #expect(firewalld.sources == ["trusted": ["10.1.2.2/32", "2001:db8::2/128"], "public": []])
+            try run("CHECK").expectSilence()
+        }
+        for _ in 0..<2 {
+            try run("DEL").expectSilence()
+            #expect(firewalld.sources == ["trusted": [], "public": []])
+        }
+        try run("STATUS", "1.1.0").expectSilence()
+        try lab.world().expectEqual(to: before)
     }
 
     @Test("What is wrong is said")

@@ -56,13 +56,17 @@ struct GwbridgeTests {
         try lab.expectReturn(to: before)
     }
 
-    @Test("Containers are kept apart unless icc is on", arguments: backends, [false, true])
-    func communication(_ backend: String, _ isOn: Bool) throws {
+    @Test(
+        "Containers are kept apart unless icc is on", arguments: backends,
+        [(false, false), (false, true), (true, false), (true, true)])
+    func communication(_ backend: String, _ row: (isOn: Bool, filtersBridged: Bool)) throws {
+        let isOn = row.isOn
         let lab = try Lab(containers: 2)
+        try lab.filterBridged(row.filtersBridged)
         let chain = Self.alone([("icc", .bool(isOn)), ("ipMasqBackend", .string(backend))])
         for container in lab.containers { try lab.add(chain, container).orFail() }
         let servers = try lab.containers.map { try lab.serve($0) }
-        func ask() throws -> String? { try lab.ask(.tcp, "172.18.0.3", from: "c0", timeout: isOn ? 3000 : 300) }
+        func ask() throws -> String? { try lab.ask(.tcp, "172.18.0.3", from: "c0", timeout: isOn ? 10_000 : 300) }
         #expect(try ask() == (isOn ? "c1 172.18.0.2" : nil))
         // The same by way of the host.
         for (container, peer) in [("c0", "172.18.0.3"), ("c1", "172.18.0.2")] {

@@ -180,16 +180,26 @@ struct MasqueradeTests {
         let (added, result) = try lab.add(config)
         try lab.add(config.with(("macspoofchk", false)), containerID: "c1")
         let server = try lab.serve("c1")
-        func talks() throws -> Bool {
+        func answer(isV6: Bool = false, timeout: Int = 10_000) throws -> String? {
             try lab.tool("ip", "neigh", "flush", "all", in: "c1")
-            return try lab.ask(.udp, "10.1.2.4", from: "c0", timeout: 600) == "c1 10.1.2.3"
+            return try lab.ask(.udp, isV6 ? "2001:db8::4" : "10.1.2.4", from: "c0", timeout: timeout)
         }
-        #expect(try talks())
-        #expect(try lab.ask(.tcp, "2001:db8::4", from: "c0") == "c1 2001:db8::3")
-        try lab.tool("ip", "link", "set", "eth0", "address", "02:00:00:00:00:09", in: "c0")
-        #expect(try !talks())
-        try lab.tool("ip", "link", "set", "eth0", "address", result.interfaceMAC(2), in: "c0")
-        #expect(try talks())
+        func change(_ address: String, of container: String) throws {
+            try lab.tool("ip", "link", "set", "eth0", "address", address, in: container)
+        }
+        #expect(try answer() == "c1 10.1.2.3")
+        #expect(try answer(isV6: true) == "c1 2001:db8::3")
+        try change("02:00:00:00:00:09", of: "c0")
+        #expect(try answer(timeout: 600) == nil)
+        #expect(try answer(isV6: true, timeout: 600) == nil)
+        try change(result.interfaceMAC(2), of: "c0")
+        #expect(try answer() == "c1 10.1.2.3")
+        #expect(try answer(isV6: true) == "c1 2001:db8::3")
+        // Whose port is not bound may.
+        try change("02:00:00:00:00:0a", of: "c1")
+        try lab.tool("ip", "neigh", "flush", "all", in: "c0")
+        #expect(try answer() == "c1 10.1.2.3")
+        #expect(try answer(isV6: true) == "c1 2001:db8::3")
         withExtendedLifetime(server) {}
         try lab.delete(added)
         try lab.delete(config, containerID: "c1")

@@ -1,4 +1,5 @@
 import JSON
+import System
 import TestSupport
 import Testing
 
@@ -66,11 +67,12 @@ extension Lab {
 
     /// Waits until `condition` holds; what a dying namespace takes with it goes in the kernel's own time.
     func eventually(_ condition: () throws -> Bool) throws -> Bool {
-        for _ in 0..<200 {
-            if try condition() { return true }
-            try tool("sleep", "0.05")
+        let deadline = Deadline(milliseconds: 30_000)
+        while try !condition() {
+            guard deadline.remainingMilliseconds > 0 else { return false }
+            pause(milliseconds: 50)
         }
-        return try condition()
+        return true
     }
 
     /// Whether this kernel filters VLANs on bridges (`CONFIG_BRIDGE_VLAN_FILTERING`), found by trying.

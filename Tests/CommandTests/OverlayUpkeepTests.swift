@@ -71,6 +71,34 @@ struct OverlayUpkeepTests {
         #expect(try host.overlayRemains() == [])
     }
 
+    @Test("First ADDs and last DELs at once: none fails, nothing is left", arguments: [false, true])
+    func atOnce(_ hostAccess: Bool) throws {
+        let underlay = try Underlay(hosts: 1, containers: 6)
+        let host = underlay.hosts[0]
+        let chain = OverlayInputs.daemonless(underlay, [("hostAccess", .bool(hostAccess))])
+        let failures = try inParallel(6) { number -> [String] in
+            let container = "c\(number)"
+            var failures: [String] = []
+            for _ in 0..<8 {
+                do {
+                    let added = try host.add(chain, container)
+                    if !added.succeeded { failures.append("ADD \(added)") }
+                    if added.succeeded, !host.pings("192.168.0.1", from: container) {
+                        failures.append("\(container) is connected to nothing")
+                    }
+                    let deleted = try host.delete(chain, container, previous: added.document)
+                    failures += deleted.filter { !$0.succeeded }.map { "DEL \($0)" }
+                } catch {
+                    failures.append("\(error)")
+                }
+            }
+            return failures
+        }
+        #expect(failures.flatMap { $0 } == [])
+        #expect(try host.overlayRemains() == [])
+        #expect(try host.reservations("demonet").isEmpty)
+    }
+
     @Test("CHECK finds what differs")
     func check() throws {
         let underlay = try Underlay(hosts: 2)
@@ -89,9 +117,9 @@ struct OverlayUpkeepTests {
                 "nsenter --net=\(path) ip link set vxlan0 master br0"
             ),
             (
-                "nsenter --net=\(path) bridge fdb del 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.2",
+                "nsenter --net=\(path) /usr/sbin/bridge fdb del 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.2",
                 "does not send to 192.0.2.2",
-                "nsenter --net=\(path) bridge fdb append 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.2"
+                "nsenter --net=\(path) /usr/sbin/bridge fdb append 00:00:00:00:00:00 dev vxlan0 dst 192.0.2.2"
             ),
             (
                 "nft delete element inet swiftlet vteps4-\(path.suffix(10)) { 192.0.2.2 }", "packet filter",
@@ -152,7 +180,7 @@ struct OverlayUpkeepTests {
             (#"{"ipRange":"192.168.0.0/16"}"#, "not a part of"), (#"{"exclude":["10.0.0.1"]}"#, "exclude[0]"),
             (#"{"exclude":{"router":"x"}}"#, "exclude.router"), (#"{"mtu":20}"#, "mtu"), (#"{"vni":16777216}"#, "vni"),
             (#"{"port":70000}"#, "port"), (#"{"interface":"a b"}"#, "interface"),
-            (#"{"hostAccess":true}"#, "hostAccess"),
+            (#"{"hostAccess":true,"ipam":{"type":"static"}}"#, "hostAccess"),
             (#"{"peers":["x"]}"#, "peers[0]"), (#"{"peers":[]}"#, "peers: names nobody"),
             (#"{"group":"239.1.1.1"}"#, "group: "), (#"{"peers":null,"group":"10.0.0.1"}"#, "multicast address"),
             (#"{"peers":null,"group":"239.1.1.1"}"#, "ipRange"),

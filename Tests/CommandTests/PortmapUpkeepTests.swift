@@ -112,16 +112,60 @@ struct PortmapUpkeepTests {
         }
     }
 
-    @Test("SCTP", arguments: backends)
+    @Test("SCTP: an association's first packets, both ways, translated", arguments: backends)
     func sctp(_ backend: String) throws {
-        let lab = try Lab()
-        let chain = FilterInputs.ports(backend, [FilterInputs.port(8080, 80, "sctp")])
+        let town = try PortmapTests.Town()
+        let lab = town.lab
+        let servers = try [("c0", 2905), ("c1", 2905), ("outside", 2906)].map { try lab.serveSCTP($0.0, port: $0.1) }
+        let chain = FilterInputs.ports(
+            backend,
+            [FilterInputs.port(8080, 2905, "sctp"), FilterInputs.port(8081, 2905, "sctp", hostIP: "192.0.2.1")])
         let before = try lab.warmedUp(chain)
+        func ask(_ port: UInt16, from place: String? = "outside", at address: String = "192.0.2.1") throws -> String? {
+            try lab.askSCTP(address, port, from: place)
+        }
+        func isSilent(_ port: UInt16, at address: String = "192.0.2.1") throws -> Bool {
+            try lab.askSCTP(address, port, from: "outside", timeout: 250) == nil
+        }
         let result = try lab.add(chain, "c0").orFail()
+        for place in ["outside", nil, "c0"] {
+            let seen = place == "outside" ? "c0 192.0.2.2" : place == nil ? "c0 192.0.2.1" : "c0 10.1.2.1"
+            #expect(try ask(8080, from: place) == seen, "from \(place ?? "the host")")
+            #expect(try ask(8081, from: place) == seen, "from \(place ?? "the host")")
+        }
+        #expect(try ask(8080, from: nil, at: "127.0.0.1") == "c0 10.1.2.1")
+        #expect(try ask(8080, at: "2001:db8:ffff::1") == "c0 2001:db8:ffff::2")
+        #expect(try ask(8080, from: "c0", at: "2001:db8:ffff::1") == "c0 2001:db8::1")
+        #expect(try ask(2906, from: "c0", at: "192.0.2.2") == "outside 192.0.2.1", "not masqueraded")
+        #expect(try ask(2906, from: "c0", at: "2001:db8:ffff::2") == "outside 2001:db8:ffff::1", "not masqueraded")
+        #expect(try isSilent(8081, at: "2001:db8:ffff::1"))
+        #expect(try isSilent(2905))
         try lab.check(chain, "c0", result).expectSilence()
         try lab.delete(chain, "c0", previous: result).expectSilence()
+        // The client keeps its port: what the kernel remembers of it must have gone, too.
+        #expect(try isSilent(8080))
+        let next = try lab.add(chain, "c1").orFail()
+        #expect(try ask(8080) == "c1 192.0.2.2")
+        try lab.delete(chain, "c1", previous: next).expectSilence()
         try lab.expectReturn(to: before)
-        print("PortmapUpkeepTests.sctp: rules only, no traffic: the tests have no SCTP client")
+        withExtendedLifetime(servers) {}
+    }
+
+    @Test("nerdctl finds the ports in use, by which it chooses free ones, in iptables")
+    func usedPorts() throws {
+        let lab = try Lab(containers: 2)
+        let ports: [Int64] = [8080, 8081, 8082]
+        let chain = FilterInputs.ports("iptables", ports.map { FilterInputs.port($0) })
+        try lab.add(chain, "c0").orFail()
+        let other = FilterInputs.ports("iptables", [FilterInputs.port(8090, hostIP: "127.0.0.1")])
+        try lab.add(other, "c1").orFail()
+        // It lists this chain and takes what follows the option.
+        let listed = try lab.tool("iptables", "-t", "nat", "-S", "CNI-HOSTPORT-DNAT").split(
+            whereSeparator: \.isWhitespace)
+        let used = listed.indices.filter { listed[$0] == "--dports" && $0 + 1 < listed.endIndex }.flatMap {
+            listed[$0 + 1].split(separator: ",").compactMap { Int64($0) }
+        }
+        #expect(used.sorted() == ports + [8090])
     }
 
     @Test(

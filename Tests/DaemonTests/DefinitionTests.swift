@@ -44,6 +44,8 @@ struct DefinitionTests {
         #expect(layouts[0].excluded.count == 2)
         #expect(row.gateways.map(\.description) == ["10.1.0.254/16", "fd00::1/64"])
         #expect(row.subnetIndex(of: try #require(IPAddress("fd00::9"))) == 1)
+        // As it is shown, it can be given to another host.
+        #expect(try NetworkDefinition(Reader(row.definition), identity: identity).row == row)
         // What others are told is all of it.
         #expect(NetworkRow(decoding: row.encoded) == row)
     }

@@ -32,6 +32,32 @@ import Testing
         #expect(bench.status("a") == .alive)
     }
 
+    /// Told to others as having left at the time of its join, it would be leaving for ever where the join is not known yet.
+    @Test func aJoinIsNoTimeToHaveLeft() throws {
+        var bench = try Bench()
+        func told() -> (times: [UInt64], left: [String]) {
+            let state = bench.instance.serfState
+            return (state.statusTimes.filter { $0.node == "a" }.map(\.time), state.leftMembers)
+        }
+        bench.alive("a", 2, 1)
+        bench.alive("b", 9, 1)
+        bench.leaveIntent("a", 5)
+        bench.dead("a", 1, from: "a")
+        bench.joinIntent("a", 7)
+        let join = [MessageType.user.rawValue] + Intent(time: 7, node: "a").encode(as: .join)
+        #expect(bench.gossiped(.user).contains(join), "a join that is news is gossiped on")
+        #expect(bench.status("a") == .left)
+        #expect(told().times == [5] && told().left == ["a"])
+        // From elsewhere, which is not believed at once.
+        bench.alive("a", 3, 2)
+        #expect(told().times == [5] && told().left == ["a"])
+        bench.run(.seconds(3))
+        #expect(bench.status("a") == .alive)
+        #expect(told().times == [7] && told().left == [])
+        bench.leaveIntent("a", 7)
+        #expect(bench.status("a") == .alive)
+    }
+
     @Test func intentBeforeTheMember() throws {
         var bench = try Bench()
         bench.leaveIntent("a", 9)

@@ -330,6 +330,21 @@ struct HostLocalTests {
         #expect(throws: IPAMError.self) { try host.allocate(parsed, for: owner("d")) }
     }
 
+    @Test("an owner whose name could not be read again gets nothing, and nothing of it stays")
+    func longestOwner() throws {
+        let scratch = try Scratch()
+        let host = scratch.host()
+        let parsed = try configuration(#"{"subnet": "10.1.0.0/24"}"#)
+        // With the line end and "eth0" this is all that fits.
+        let long = String(repeating: "a", count: 4096 - 6)
+        _ = try host.allocate(parsed, for: owner(long))
+        #expect(throws: IPAMError.self) { try host.allocate(parsed, for: owner(long + "a")) }
+        #expect(try scratch.reservations().count == 1)
+        try host.release(owner(long + "a"))
+        try host.collectGarbage(valid: [])
+        #expect(try scratch.reservations() == [:])
+    }
+
     @Test("ranges at the ends of the families")
     func ends() throws {
         let scratch = try Scratch()

@@ -92,6 +92,7 @@ struct NFTablesTests {
             try filter.check(second, of: again)
             try filter.remove(.all, of: again)
             try filter.check(first, of: one)
+            #expect(throws: NetfilterError.self) { try filter.check(second, of: again) }
         }
     }
 

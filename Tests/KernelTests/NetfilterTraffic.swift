@@ -90,14 +90,18 @@ private func openSocket(_ family: AddressFamily, _ transport: TransportProtocol)
     let kind = Int32(transport == .tcp ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     let descriptor = socket(family == .ipv4 ? AF_INET : AF_INET6, kind, 0)
     guard descriptor >= 0 else { throw SystemError("open", "socket", .current) }
-    var limit = timeval(tv_sec: 1, tv_usec: 0)
     var on: Int32 = 1
-    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-        _ = unsafe setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-    }
     _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
     if family == .ipv6 { _ = unsafe setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4) }
     return descriptor
+}
+
+/// Limits how long connecting, accepting and receiving may take.
+private func setLimit(_ descriptor: Int32, milliseconds: Int) {
+    var limit = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
+    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+        _ = unsafe setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
 }
 
 private func with<Result>(
@@ -130,44 +134,62 @@ final class Listener: Sendable {
         descriptor = OwnedFD(owning: bound)
     }
 
-    /// Waits for a packet, answers it and tells whom it came from; nil when none has come in a second.
-    fileprivate func serve() -> IPAddress? {
+    /// Waits for a connection or a datagram of those bytes, answers it and tells whom it came from; nil when none has come
+    /// in time. Other datagrams are late ones of an earlier question.
+    fileprivate func serve(_ question: [UInt8]) -> IPAddress? {
         var peer = [UInt8](repeating: 0, count: 28)
         var size = socklen_t(peer.count)
-        var byte: UInt8 = 0
+        var received = [UInt8](repeating: 0, count: question.count)
         let socket = descriptor.rawValue
         let isStream = transport == .tcp
-        let result = unsafe peer.withUnsafeMutableBytes { raw -> Int in
-            guard let place = unsafe raw.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return -1 }
-            if isStream { return Int(unsafe accept(socket, place, &size)) }
-            return unsafe recvfrom(socket, &byte, 1, 0, place, &size)
-        }
+        var result = 0
+        repeat {
+            result = unsafe peer.withUnsafeMutableBytes { raw -> Int in
+                guard let place = unsafe raw.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return -1 }
+                if isStream { return Int(unsafe accept(socket, place, &size)) }
+                return unsafe recvfrom(socket, &received, received.count, 0, place, &size)
+            }
+        } while result >= 0 && !isStream && received != question
         guard result >= 0 else { return nil }
         if isStream {
             let accepted = OwnedFD(owning: Int32(result))
-            _ = unsafe write(accepted.rawValue, &byte, 1)
+            _ = unsafe write(accepted.rawValue, question, 1)
         } else {
             let target = Array(peer.prefix(Int(size)))
-            _ = unsafe with(target) { unsafe sendto(socket, &byte, 1, 0, $0, $1) }
+            _ = unsafe with(target) { unsafe sendto(socket, question, 1, 0, $0, $1) }
         }
         return address(in: peer)
     }
 
     /// Sends from the calling thread's namespace to an address; returns whom the listener saw, nil unless the answer came
     /// back.
-    func reach(_ target: IPAddress, _ port: UInt16) throws -> IPAddress? {
+    ///
+    /// What is expected is waited for, on a busy machine and through the seconds after which a lost packet is sent again;
+    /// that nothing comes (`expectsNothing`) is believed sooner.
+    func reach(_ target: IPAddress, _ port: UInt16, expectsNothing: Bool = false) throws -> IPAddress? {
         let client = OwnedFD(owning: try openSocket(target.family, transport))
         let socket = client.rawValue
+        let isStream = transport == .tcp
+        for descriptor in [socket, self.descriptor.rawValue] {
+            setLimit(descriptor, milliseconds: expectsNothing ? 500 : isStream ? 10_000 : 1000)
+        }
         let bytes = socketAddress(target, port)
         guard unsafe with(bytes, { unsafe connect(socket, $0, $1) }) == 0 else { return nil }
-        var byte: UInt8 = 0
-        if transport != .tcp { _ = unsafe send(socket, &byte, 1, 0) }
-        let seen = serve()
-        return unsafe recv(socket, &byte, 1, 0) == 1 ? seen : nil
+        var random = KernelRandom()
+        let question = (0..<8).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        // The kernel sends a lost TCP segment again; a datagram that waited in vain for a neighbour is lost.
+        for _ in 0..<(isStream || expectsNothing ? 1 : 10) {
+            if !isStream { _ = unsafe send(socket, question, question.count, 0) }
+            var byte: UInt8 = 0
+            if let seen = serve(question), unsafe recv(socket, &byte, 1, 0) == 1 { return seen }
+        }
+        return nil
     }
 
     /// The same from inside a namespace.
-    func reach(_ target: IPAddress, _ port: UInt16, from namespace: borrowing FreshNamespace) throws -> IPAddress? {
-        try namespace.run { try self.reach(target, port) }
+    func reach(
+        _ target: IPAddress, _ port: UInt16, from namespace: borrowing FreshNamespace, expectsNothing: Bool = false
+    ) throws -> IPAddress? {
+        try namespace.run { try self.reach(target, port, expectsNothing: expectsNothing) }
     }
 }

@@ -7,7 +7,7 @@ import Testing
     /// owners change rows, versions never go back, and once it is quiet all have the same.
     @Test func tablesConvergeWhateverHappens() {
         let first = seed(for: "tablesConvergeWhateverHappens")
-        let count = runsLong ? 10_000 : 40
+        let count = runsLong ? 10_000 : 30
         var bodies = 0
         for number in 0..<UInt64(count) {
             let (breach, sent) = Simulator.schedule(first &+ number)

@@ -20,7 +20,8 @@ extension Simulator {
         guard checks else { return }
         let seen = Seen(owner: record.owner, key: record.key)
         func breach(_ text: String) {
-            breaches.append("host \(number), \(record.kind) of \(index[record.owner] ?? -1), \(record.version): \(text)")
+            breaches.append(
+                "host \(number), \(record.kind) of \(index[record.owner] ?? -1), \(record.version): \(text)")
         }
         if record.isTombstone { breach("a tombstone was shown") }
         if record.owner != host.id, issued[seen]?.contains(record) != true { breach("its owner never made it") }

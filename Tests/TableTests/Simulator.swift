@@ -34,6 +34,7 @@ final class Simulator {
         var model: [RecordKey: [UInt8]] = [:]
         /// What membership told it of the others.
         var view: [PeerStatus?]
+        var viewSince: [Nanoseconds]
         /// The last version seen of each row, and whether its owner removed it.
         var seen: [Seen: (version: Version, isRemoved: Bool)] = [:]
         var nextToken: UInt64 = 1
@@ -46,6 +47,7 @@ final class Simulator {
             authority = ToyAuthority(number)
             id = authority.host
             view = [PeerStatus?](repeating: nil, count: count)
+            viewSince = [Nanoseconds](repeating: 0, count: count)
         }
     }
 
@@ -135,7 +137,7 @@ final class Simulator {
         let interner = interner
         replica.canonical = { interner.canonical($0) }
         host.replica = replica
-        for other in hosts.indices where other != number { host.view[other] = nil }
+        for other in hosts.indices where other != number { (host.view[other], host.viewSince[other]) = (nil, now) }
         give(.start, to: number)
         reachChanged(of: number)
     }
@@ -183,8 +185,16 @@ final class Simulator {
             status = hosts[other].hasLeft && hosts[number].side == hosts[other].side ? .left : .failed
         }
         guard host.view[other] != status else { return }
+        // That rows of one that departed were removed is forgotten with the others.
+        let isForgotten = host.view[other] != .alive && now - host.viewSince[other] >= settings.grace
+        if checks, status == .left || isForgotten { forgetSeen(number) { $0.owner == hosts[other].id } }
         host.view[other] = status
+        host.viewSince[other] = now
         give(.peer(hosts[other].id, status), to: number)
+    }
+
+    private func forgetSeen(_ number: Int, _ isForgotten: (Seen) -> Bool) {
+        hosts[number].seen = hosts[number].seen.filter { !$0.value.isRemoved || !isForgotten($0.key) }
     }
 
     // MARK: Changes
@@ -202,6 +212,10 @@ final class Simulator {
         host.nextToken += 1
         host.waiting[token] = now
         give(.changes(changes, token: token), to: number)
+        for case .remove(let key) in changes where key.kind == .member {
+            // Who is not on a network keeps nothing of it, not even what was removed.
+            forgetSeen(number) { $0.owner != host.id && $0.key.scope == key.network }
+        }
     }
 
     func put(_ number: Int, _ key: RecordKey, _ value: [UInt8]) { change(number, [.put(key, value: value)]) }

@@ -55,8 +55,8 @@ public final class Eavesdropper: Sendable {
             })
     }
 
-    /// What was heard from an address since the last call, without the headers of IP and UDP.
-    public func datagrams(from address: String) -> [[UInt8]] {
+    /// What an address sent to a port since the last call, without the headers of IP and UDP.
+    public func datagrams(from address: String, to port: UInt16 = 7946) -> [[UInt8]] {
         guard case .v4(let source) = IPAddress(address) else { return [] }
         var heard: [[UInt8]] = []
         var bytes = [UInt8](repeating: 0, count: 1 << 16)
@@ -64,7 +64,8 @@ public final class Eavesdropper: Sendable {
             let count = unsafe recv(socket.rawValue, &bytes, bytes.count, 0)
             guard count > 0 else { return heard }
             let header = Int(bytes[0] & 15) * 4
-            if count > header + 8, Array(bytes[12..<16]) == source.bytes {
+            let target = UInt16(bytes[header + 2]) << 8 | UInt16(bytes[header + 3])
+            if count > header + 8, Array(bytes[12..<16]) == source.bytes, target == port {
                 heard.append(Array(bytes[(header + 8)..<count]))
             }
         }

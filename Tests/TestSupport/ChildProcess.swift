@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 public import System
 
 /// How a child that was given a time limit ended.
@@ -32,7 +33,7 @@ public enum ChildProcess {
     ///   - killAfter: nanoseconds after which the child alone gets `SIGKILL`, as a runtime's time limit would do it.
     public static func run(
         _ path: String, _ arguments: [String] = [], environment: Environment, input: [UInt8] = [],
-        limit: Int = 10_000, killAfter: UInt64? = nil
+        limit: Int = 30_000, killAfter: UInt64? = nil
     ) throws -> ChildOutcome {
         // The pipe's buffer may be smaller than the input and the child may never read: a file has no such trouble, but
         // a plugin must cope with a pipe, so the pipe it is, written to without blocking.

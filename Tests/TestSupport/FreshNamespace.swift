@@ -76,7 +76,7 @@ public struct CommandFailure: Error, CustomStringConvertible {
     public let description: String
 }
 
-/// Runs an external command from the calling thread's namespace and returns what it wrote; killed after ten seconds.
+/// Runs an external command from the calling thread's namespace and returns what it wrote; killed after thirty seconds.
 ///
 /// - Parameter line: words separated by spaces, no quoting: "ip -j link show dev br0".
 /// - Throws: ``CommandFailure`` when it fails, with what it wrote to standard error.
@@ -85,7 +85,7 @@ public func command(_ line: String) throws -> String {
     let words = line.split(separator: " ").map(String.init)
     let environment = Environment([("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C")])
     let outcome = try Spawn.run(
-        "/usr/bin/timeout", arguments: ["timeout", "--signal=KILL", "10"] + words, environment: environment)
+        "/usr/bin/timeout", arguments: ["timeout", "--signal=KILL", "30"] + words, environment: environment)
     guard outcome.status == 0 else {
         let words = String(decoding: outcome.errorOutput, as: UTF8.self)
         throw CommandFailure(description: "\(line): status \(outcome.status): \(words)")

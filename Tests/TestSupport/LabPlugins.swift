@@ -79,7 +79,7 @@ public struct PluginCall: Sendable {
 }
 
 extension Lab {
-    /// Runs a plugin in the host's namespaces; it is killed after ten seconds.
+    /// Runs a plugin in the host's namespaces; it is killed after thirty seconds.
     public func run(_ call: PluginCall) throws -> PluginAnswer {
         let path = call.plugin.hasPrefix("/") ? call.plugin : "\(Plugins.directory)/\(call.plugin)"
         let outcome = try inside {

@@ -117,7 +117,7 @@ extension Lab {
     /// - Returns: "name address"; nil when there was no answer.
     public func ask(
         _ transport: Transport, _ address: String, _ port: UInt16 = 80, from place: String?, source: UInt16 = 0,
-        sourceAddress: String? = nil, timeout: Int = 3000
+        sourceAddress: String? = nil, timeout: Int = 10_000
     ) throws -> String? {
         guard let target = IPAddress(address) else { throw LabError("\(address) is no address") }
         return try inside(place) {

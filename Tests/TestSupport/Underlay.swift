@@ -8,7 +8,7 @@ public final class Underlay: Sendable {
     /// Makes `count` hosts with `containers` containers each, on a wire of an MTU.
     public init(hosts count: Int, containers: Int = 1, mtu: Int = 1500) throws {
         wire = try Lab(containers: 0)
-        try wire.script("ip link add wire type bridge; ip link set wire mtu \(mtu) up")
+        try wire.script("ip link add wire type bridge mcast_snooping 0; ip link set wire mtu \(mtu) up")
         hosts = try (0..<count).map { _ in try Lab(containers: containers) }
         for (index, host) in hosts.enumerated() {
             try wire.script(
@@ -32,16 +32,17 @@ public final class Underlay: Sendable {
 }
 
 extension Lab {
-    /// Whether an address answers one echo request of some size.
+    /// Whether an address answers echo requests of some size; one a second is sent.
     ///
     /// - Parameters:
     ///   - bytes: the payload's; 56 as usual.
     ///   - isWhole: whether the packet must not be cut into fragments on its way.
+    ///   - seconds: when to give up: the first request may be lost while an underlay's neighbour is looked for.
     public func pings(
-        _ address: String, from container: String? = nil, bytes: Int = 56, isWhole: Bool = false, seconds: Int = 2
+        _ address: String, from container: String? = nil, bytes: Int = 56, isWhole: Bool = false, seconds: Int = 5
     ) -> Bool {
         let whole = isWhole ? ["-M", "do"] : []
-        let arguments = ["-n", "-q", "-c", "1", "-W", "\(seconds)", "-s", "\(bytes)"] + whole + [address]
-        return (try? tool("ping", arguments, in: container)) != nil
+        let arguments = ["-n", "-q", "-c", "1", "-W", "1", "-s", "\(bytes)"] + whole + [address]
+        return (0..<seconds).contains { _ in (try? tool("ping", arguments, in: container)) != nil }
     }
 }

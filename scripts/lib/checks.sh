@@ -66,12 +66,12 @@ reservations() {
         -type f ! -name 'last_reserved_ip*' ! -name lock -print 2>/dev/null | sort
 }
 
-# Namespaces of dead containers are dismantled in the background, and their veth with them: waits for that, at most five
+# Namespaces of dead containers are dismantled in the background, and their veth with them: waits for that, at most 30
 # seconds. await_no_veth [EXCEPT]
 # shellcheck disable=SC2120 # the one argument may be left out
 await_no_veth() {
     local attempt links
-    for ((attempt = 0; attempt < 50; attempt++)); do
+    for ((attempt = 0; attempt < 300; attempt++)); do
         links=$(ip -o link show type veth)
         if [ -n "${1:-}" ]; then links=$(grep -v " $1[@:]" <<<"$links" || true); fi
         if [ -z "$links" ]; then return 0; fi

@@ -36,7 +36,7 @@ start_who() {
     rm -f "/run/who-$name"
     "$@" python3 "$root/scripts/lib/who.py" serve "$name" 8080 </dev/null >"/run/who-$name" 2>&1 &
     printf -v "who_$name" %d "$!"
-    for ((attempt = 0; attempt < 100; attempt++)); do
+    for ((attempt = 0; attempt < 600; attempt++)); do
         if grep -qs ready "/run/who-$name"; then return 0; fi
         sleep 0.05
     done
@@ -44,9 +44,10 @@ start_who() {
 }
 
 # Runs a command outside.
-outside() { timeout 20 nsenter --net=/run/netns/outside "$@"; }
+outside() { timeout 40 nsenter --net=/run/netns/outside "$@"; }
 
-fetch=(curl --silent --show-error --connect-timeout 2 --max-time 4 --noproxy '*')
+# Two lost segments are sent again within five seconds.
+fetch=(curl --silent --show-error --connect-timeout 5 --max-time 15 --noproxy '*')
 ask=(python3 "$root/scripts/lib/who.py" ask)
 
 # check_says NAME EXPECTED COMMAND…: passes when the command's first line is the expected one.

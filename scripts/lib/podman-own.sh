@@ -22,7 +22,7 @@ outside_who() { outside "${fetch[@]}" "http://$1/cgi-bin/who"; }
 inside_who() { inside "$1" "${fetch[@]}" "http://$2/cgi-bin/who"; }
 awaited_who() {
     local attempt
-    for ((attempt = 0; attempt < 30; attempt++)); do
+    for ((attempt = 0; attempt < 100; attempt++)); do
         if who "$1" >/dev/null 2>&1; then break; fi
         sleep 0.1
     done
@@ -96,6 +96,15 @@ two_networks() {
         inside web "${fetch[@]}" "http://$outside_address:8080"
     check_says "so is the other network" "outside saw $host_address" \
         inside peer "${fetch[@]}" "http://$outside_address:8080"
+    # podman publishes a container's ports on all of its networks.
+    check "connect it to the second network again" podman_ network connect made web
+    check "disconnect the first network" podman_ network disconnect podman web
+    check_says "the second network takes the published port over" "web saw 10.89.7.1" who 127.0.0.1:18080
+    check_says "the one published on one address, too" "web saw $host_address" who "$host_address:18081"
+    check_says "outside reaches it" "web saw $outside_address" outside_who "$host_address:18080"
+    check "connect it to the first network again" podman_ network connect podman web
+    check "disconnect the second network" podman_ network disconnect made web
+    check_says "the first network has the published port back" "web saw 10.88.0.1" who 127.0.0.1:18080
 }
 
 restarted() {

@@ -51,7 +51,7 @@ def ask(address, port):
     caller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     caller.settimeout(1)
     caller.connect((address, port))
-    for _ in range(3):
+    for _ in range(8):
         try:
             caller.send(b"who?")
             print(caller.recv(512).decode(), end="")

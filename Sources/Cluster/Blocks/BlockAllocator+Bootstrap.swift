@@ -73,17 +73,18 @@ extension BlockAllocator {
     private mutating func decideAlone() {
         guard let startedAt, isGreeted else { return }
         if !mayVote {
-            // The memory was lost. If whoever is known is there and has no split, there is none that could be joined;
-            // else they are waited for, unless the operator says otherwise.
-            let isFirst = peers.values.allSatisfy { peer in
-                peer.standing == .alive && peer.hasGreeted && (peer.universe == 0 || peer.hasOtherSubnets)
+            // The memory was lost. If whoever is known is there and never had a split, there was none; else somebody who
+            // has it is waited for, unless the operator says otherwise.
+            let isNew = peers.values.allSatisfy { peer in
+                guard peer.standing == .alive, peer.hasGreeted else { return false }
+                return peer.hasOtherSubnets || (peer.universe == 0 && !peer.hasLostMemory)
             }
-            guard isVouchedFor || (isFirst && now >= startedAt + settings.greetingPatience) else { return }
+            guard isVouchedFor || (isNew && now >= startedAt + settings.greetingPatience) else { return }
         }
         // A live host that greeted and has a split is being asked for it.
-        guard isVouchedFor || now >= startedAt + settings.patience || !alive.contains(where: isAdoptable) else {
-            return
-        }
+        // Of several that could decide alone and see each other, the one with the lowest id does.
+        let isFirst = !alive.contains { isAdoptable($0) || ($0 < host && mayDecideAlone($0)) }
+        guard isVouchedFor || now >= startedAt + settings.patience || isFirst else { return }
         adopt(BlockUniverse(.hosts([me])))
         if !mayVote {
             for block in mine.sorted() { write(.resting, at: block) }
@@ -93,6 +94,18 @@ extension BlockAllocator {
 
     private func isAdoptable(_ peer: HostID) -> Bool {
         peers[peer].map { !$0.hasOtherSubnets && $0.universe != 0 } ?? false
+    }
+
+    private func mayDecideAlone(_ peer: HostID) -> Bool {
+        guard let record = peers[peer], let name = record.member.name, record.hasGreeted else { return false }
+        guard !record.hasOtherSubnets, !record.hasLostMemory, record.universe == 0 else { return false }
+        return record.voters == Self.digest(ofVoters: [name])
+    }
+
+    static func digest(ofVoters names: [String]) -> UInt64 {
+        var writer = BlockWriter()
+        writer.list(names) { $0.text($1) }
+        return BlockUniverse.digest(of: writer.bytes)
     }
 
     /// Makes a first split this network's.

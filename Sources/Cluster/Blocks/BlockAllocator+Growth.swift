@@ -59,7 +59,7 @@ extension BlockAllocator {
     /// Why there is no block to be had.
     private func shortage(_ subnet: Int) -> Refusal {
         var silent = Set(asks[subnet]?.silent ?? [])
-        if let ask = asks[subnet] { silent.insert(ask.donor) }
+        if let ask = asks[subnet], !ask.tried.contains(ask.donor) { silent.insert(ask.donor) }
         for number in ring.blocks(of: subnet) {
             guard let entry = ring[BlockID(subnet: subnet, number: number)], entry.state == .offered else { continue }
             if entry.owner.host != host, !isPartner(entry.owner.host) { silent.insert(entry.owner.host) }
@@ -69,31 +69,41 @@ extension BlockAllocator {
 
     // MARK: Growing and shrinking
 
-    /// Keeps an empty block at hand where addresses are wanted, and offers those that are too many.
+    /// Takes a block into use when the others are full, keeps one more at hand where addresses are wanted, and offers
+    /// those that have become empty.
+    ///
+    /// The block at hand is offered, not handed out: delegates choose addresses as they like, and one that likes the
+    /// newest block would otherwise begin a new one with every address.
     mutating func grow() {
         let lentCounts = lentCounts
         for subnet in layouts.indices {
             var holdings = holdings(subnet, lentCounts)
-            let isActive = holdings.isUsed || (lastNeed[subnet].map { now < $0 + settings.idle } ?? false)
+            let isActive = isActive(subnet, holdings)
             let isNeeded = needs.contains { $0.subnet == subnet }
-            if (isActive && holdings.empty.isEmpty) || (isNeeded && holdings.free == 0) {
-                if let block = reclaimable(subnet, lentCounts) {
-                    write(.owned, at: block)
-                    holdings = self.holdings(subnet, lentCounts)
-                } else {
-                    ask(subnet, isUrgent: isNeeded && holdings.free == 0)
-                }
-            } else {
-                asks[subnet] = nil
+            if holdings.free == 0, isNeeded || holdings.isUsed, let block = reclaimable(subnet, lentCounts) {
+                write(.owned, at: block)
+                holdings = self.holdings(subnet, lentCounts)
             }
             if holdings.free > 0 {
                 for need in needs where need.subnet == subnet { grant(need.token) }
                 needs.removeAll { $0.subnet == subnet }
+            } else if isNeeded {
+                ask(subnet, isUrgent: true)
+                continue
+            }
+            if isActive, holdings.empty.isEmpty, reclaimable(subnet, lentCounts) == nil {
+                ask(subnet, isUrgent: false)
+            } else {
+                asks[subnet] = nil
             }
             let surplus = holdings.empty.count - (isActive ? settings.highWater : 0)
             let rested = holdings.empty.filter { isRested($0) }
             for block in rested.suffix(max(0, surplus)) { withdraw(block, .offer) }
         }
+    }
+
+    private func isActive(_ subnet: Int, _ holdings: Holdings) -> Bool {
+        holdings.isUsed || (lastNeed[subnet].map { now < $0 + settings.idle } ?? false)
     }
 
     /// Whether a block has been empty for so long that its old addresses are forgotten elsewhere.
@@ -105,12 +115,14 @@ extension BlockAllocator {
         return now >= since + settings.rest
     }
 
-    /// One of our own offered blocks: the one with the most free addresses, the first of equals.
+    /// One of our own offered blocks: the first that is quite empty, else the one with the most free addresses.
     private func reclaimable(_ subnet: Int, _ lentCounts: [BlockID: Int]) -> BlockID? {
         let offered = mine.filter { $0.subnet == subnet && ring[$0]?.state == .offered && !disputed.contains($0) }
         var best: (block: BlockID, free: Int)?
         for block in offered.sorted() {
-            let free = usableCount(of: block) - (lentCounts[block] ?? 0) - (usedCount(of: block) ?? 0)
+            let taken = (lentCounts[block] ?? 0) + (usedCount(of: block) ?? 0)
+            let free = usableCount(of: block) - taken
+            if free > 0, taken == 0 { return block }
             if free > best?.free ?? 0 { best = (block, free) }
         }
         return best?.block
@@ -173,7 +185,7 @@ extension BlockAllocator {
             needs.removeAll { $0.subnet == subnet }
         }
         asks[subnet] = nil
-        askAfter[subnet] = now + settings.patience + random.part(of: settings.patience)
+        askAfter[subnet] = now + 4 * settings.patience + random.part(of: settings.patience)
     }
 
     /// Who is there and has the most empty blocks; when it is urgent also who may have one it keeps.
@@ -223,16 +235,21 @@ extension BlockAllocator {
         let offered = mine.filter {
             $0.subnet == subnet && isGivable($0) && lentCounts[$0] == nil && usableCount(of: $0) > 0
         }
-        if let block = offered.max() { return give(block, to: asker, token: token) }
         let holdings = holdings(subnet, lentCounts)
-        // The last empty block is given only to who has no address left, and if we have some or want none.
+        // The last one is given only to who has no address left, and if we have some or want none.
+        let spare = offered.count + holdings.empty.count
         let isIdle = !holdings.isUsed && (lastNeed[subnet].map { now >= $0 + 2 * settings.patience } ?? true)
-        let hasMore = holdings.empty.last.map { holdings.free > usableCount(of: $0) } ?? false
-        if let block = holdings.empty.last, holdings.empty.count > 1 || (isUrgent && (isIdle || hasMore)) {
-            withdraw(block, .give(asker, token: token))
-            return send(.deny(token: token, .wait), to: peer)
-        }
-        send(.deny(token: token, .none), to: peer)
+        let mayGiveLast = isIdle || (isUrgent && (!offered.isEmpty || hasMore(holdings)))
+        guard spare > 1 || mayGiveLast else { return send(.deny(token: token, .none), to: peer) }
+        if let block = offered.max() { return give(block, to: asker, token: token) }
+        guard let block = holdings.empty.last else { return send(.deny(token: token, .none), to: peer) }
+        withdraw(block, .give(asker, token: token))
+        send(.deny(token: token, .wait), to: peer)
+    }
+
+    /// Whether there are free addresses besides the last empty block.
+    private func hasMore(_ holdings: Holdings) -> Bool {
+        holdings.empty.last.map { holdings.free > usableCount(of: $0) } ?? false
     }
 
     /// Whether a block of ours is offered and really empty.

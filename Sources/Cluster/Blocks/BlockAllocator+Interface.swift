@@ -48,8 +48,8 @@ extension BlockAllocator {
         public var rest: UInt64 = 60_000_000_000
         /// After how long without need a host without addresses in use offers all its blocks.
         public var idle: UInt64 = 300_000_000_000
-        /// How many empty blocks of a subnet are kept; more are offered.
-        public var highWater = 2
+        /// How many blocks of a subnet that became empty stay in use; more are offered.
+        public var highWater = 1
 
         /// The defaults.
         public init() {}
@@ -75,9 +75,10 @@ extension BlockAllocator {
         case alive = 1
         /// It does not answer.
         case failed = 2
-        /// It left on purpose. Loans to it end.
+        /// It left on purpose. Loans to it end; its blocks remain its.
         case left = 3
-        /// It will not come back: loans to it end and nobody waits for it.
+        /// It will not come back: loans to it end, and no takeover waits for it. Its blocks are taken over first, if it
+        /// was not drained.
         case forgotten = 4
     }
 
@@ -87,9 +88,11 @@ extension BlockAllocator {
         /// address, as far as known) or `refused`.
         case need(subnet: Int, token: UInt64)
         /// An ADD wants this very address, wherever it belongs. Ends with `granted` or `refused`. The grant is a loan if
-        /// another host owns the block; `owner(of:)` tells.
+        /// another host owns the block: then `borrowed` has it, and it is refused to all others until it is returned.
         case borrow(IPAddress, token: UInt64)
-        /// A borrowed address is free again. Unknown ones are ignored.
+        /// A borrowed address is free again: its container is gone, or the ADD that borrowed it failed. At the start the
+        /// shell returns all of `borrowed` that are neither in use nor wanted by an ADD under way. Unknown ones are
+        /// ignored.
         case returnLoan(IPAddress)
         /// All addresses reserved on disk for this network, as the delegate's files have them. Given at the start, after
         /// each DEL or a few of them, and after an ADD that found no free address.
@@ -100,7 +103,8 @@ extension BlockAllocator {
         /// nothing is left and another host knows it.
         case drain(Bool)
         /// Take over what hosts that are gone own; the operator vouches that nothing runs on them any more. Ends with
-        /// `granted` or `refused`.
+        /// `granted` or `refused`. Naming only this host itself vouches for it after it lost its memory: it no longer
+        /// waits for those that are away.
         case takeover([HostID], token: UInt64)
     }
 
@@ -185,8 +189,9 @@ extension BlockAllocator {
         case given([BlockID], to: HostID)
         /// Blocks were taken over, or won back; they rest first.
         case takenOver([BlockID], from: [HostID])
-        /// What an earlier life of this host owned cannot be won back before these were heard.
-        case recovering(waitingFor: [HostID])
+        /// What an earlier life of this host owned cannot be won back before these were heard: hosts that are known, and
+        /// names of the configuration that no known host has.
+        case recovering(waitingFor: [HostID], unheard: [String])
         /// Draining is done.
         case drained
         /// Draining waits for addresses that are in use or lent.

@@ -11,6 +11,10 @@ extension BlockAllocator {
             return refuse(token, isInside ? .notUsable : .unknownSubnet)
         }
         guard layouts[block.subnet].isUsable(address) else { return refuse(token, .notUsable) }
+        // One loan, one user: else the first to return it would end it for the second.
+        guard loans[address] == nil, !borrows.contains(where: { $0.loan.address == address }) else {
+            return refuse(token, .inUse)
+        }
         nextLoan &+= 1
         let loan = Loan(address: address, number: nextLoan)
         borrows.append(PendingBorrow(token: token, loan: loan, deadline: now + settings.patience))
@@ -52,7 +56,6 @@ extension BlockAllocator {
         let address = item.loan.address
         guard let block = block(of: address) else { return .refused(.notUsable) }
         if isDraining { return .refused(.draining) }
-        // Also what is held is asked for again: the owner may have ended the loan while we were away.
         guard split != nil else { return .waits(nil) }
         guard let entry = ring[block] else { return .refused(.unowned) }
         if mine.contains(block) {
@@ -91,6 +94,7 @@ extension BlockAllocator {
 
     mutating func hearKeep(_ loan: Loan, _ keeping: BlockMessage.Keeping, from peer: HostID) {
         if loans[loan.address] == loan {
+            guard keeping == .inUse || keeping == .lent else { return }
             if voidLoans.insert(loan.number).inserted { notice(.loanVoid(loan.address, owner: peer)) }
             return
         }
@@ -194,6 +198,15 @@ extension BlockAllocator {
                     lent: Array(given.dropFirst(start).prefix(limit)),
                     held: Array(held.dropFirst(start).prefix(limit))), to: peer)
         }
+    }
+
+    /// One host that something is lent to or from, now and then: what was returned may not have reached it.
+    mutating func compareSomeLoans() {
+        var others = Set(lent.values.map(\.borrower.host))
+        for address in loans.keys { if let owner = owner(of: address) { others.insert(owner) } }
+        let present = others.filter { isPartner($0) }.sorted()
+        guard !present.isEmpty else { return }
+        tellLoans(to: present[Int(random.part(of: UInt64(present.count)))])
     }
 
     mutating func compareLoans(lent: [Loan], held: [Loan], with peer: HostID) {

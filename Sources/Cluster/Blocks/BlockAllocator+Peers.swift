@@ -38,7 +38,7 @@ extension BlockAllocator {
             .hello(
                 BlockMessage.Hello(
                     name: name, table: ring.digest(), voters: votersDigest, wantsReply: wantsReply,
-                    isDraining: isDraining)), to: peer)
+                    isDraining: isDraining, hasLostMemory: split == nil && !mayClaim)), to: peer)
         if isPartner(peer) { tellLoans(to: peer) }
     }
 
@@ -49,6 +49,10 @@ extension BlockAllocator {
         if shouldPersist { mustPersist = true }
         let peers = alive
         guard !peers.isEmpty else { return }
+        compareSomeLoans()
+        // A hello that was lost when the host appeared.
+        let silent = alive.filter { self.peers[$0]?.hasGreeted == false }.shuffled(using: &random)
+        for peer in silent.prefix(16) { greet(peer, wantsReply: true) }
         greet(peers[Int(random.part(of: UInt64(peers.count)))], wantsReply: true)
     }
 
@@ -127,6 +131,7 @@ extension BlockAllocator {
         if peers[peer]?.member.name != hello.name { shouldPersist = true }
         peers[peer]?.member.name = hello.name
         peers[peer]?.isDraining = hello.isDraining
+        peers[peer]?.hasLostMemory = hello.hasLostMemory
         peers[peer]?.voters = hello.voters
         peers[peer]?.table = hello.table
         peers[peer]?.hasGreeted = true
@@ -184,6 +189,11 @@ extension BlockAllocator {
                 rangesDiffer = rangesDiffer || wasMine
                 let count = wasMine ? usedCount(of: row.block) ?? 0 : 0
                 notice(.conflict(row.block, other: other, used: count))
+                // The other side stops as well.
+                let losing = BlockRing.Row(block: row.block, entry: held)
+                for host in Set([peer, row.entry.owner.host]).sorted() where isPartner(host) {
+                    send(.rows(.init(chunk: nil, wantsNewer: false, rows: [losing])), to: host)
+                }
             }
             if row.entry.outranks(held) {
                 store(row.entry, at: row.block)

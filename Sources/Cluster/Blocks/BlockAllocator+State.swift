@@ -11,6 +11,7 @@ extension BlockAllocator {
         var isSynced = false
         var awaited: Set<ChunkID> = []
         var isDraining = false
+        var hasLostMemory = false
         /// It has other subnets.
         var hasOtherSubnets = false
         /// The first split it goes by; 0 when it knows none.

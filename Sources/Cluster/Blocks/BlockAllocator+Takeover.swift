@@ -53,22 +53,20 @@ extension BlockAllocator {
         // After a loss of memory the list of hosts is lost too: who is named in the configuration must be known.
         if !isRecovered, !isVouchedFor {
             let known = Set(peers.values.compactMap(\.member.name))
-            guard now >= startedAt + settings.greetingPatience,
-                (seeds + voters).allSatisfy({ $0 == name || known.contains($0) })
-            else {
+            let unheard = (seeds + voters).filter { $0 != name && !known.contains($0) }
+            guard now >= startedAt + settings.greetingPatience, unheard.isEmpty else {
                 nextRecovery = now + settings.retryInterval
-                return
+                return waits(for: [], unheard)
             }
         }
         begin([host], nil)
     }
 
-    /// Hosts that may know, or own, blocks of the subjects and cannot be asked.
+    /// Hosts that may know, or own, blocks of the subjects and cannot be asked. One that left may have been given a block
+    /// that nobody else heard of, and may come back with it.
     private func away(_ subjects: [HostID]) -> [HostID] {
-        peers.filter { id, peer in
-            guard !subjects.contains(id), peer.standing != .alive, !peer.member.isGone else { return false }
-            return peer.standing == .failed || ring.rows.contains { $0.entry.owner.host == id }
-        }.keys.sorted()
+        peers.filter { id, peer in !subjects.contains(id) && peer.standing != .alive && !peer.member.isGone }
+            .keys.sorted()
     }
 
     /// Who must agree: everybody who is there and may take part.
@@ -114,7 +112,13 @@ extension BlockAllocator {
         case .busy(let host): waiting = [host]
         default: waiting = []
         }
-        if waiting != lastWaiting { notice(.recovering(waitingFor: waiting)) }
+        waits(for: waiting, [])
+    }
+
+    /// Says what the winning back of blocks waits for, once.
+    private mutating func waits(for hosts: [HostID], _ names: [String]) {
+        let waiting = Notice.recovering(waitingFor: hosts, unheard: names)
+        if waiting != lastWaiting { notice(waiting) }
         lastWaiting = waiting
     }
 

@@ -75,7 +75,7 @@ public struct BlockAllocator: Sendable {
     var fence: FenceAttempt?
     var nextRecovery: UInt64 = 0
     var isVouchedFor = false
-    var lastWaiting: [HostID]?
+    var lastWaiting: Notice?
     var hasReportedDrained = false
     var lastDrainWait = 0
     var nextDrainHello: UInt64 = 0
@@ -117,9 +117,7 @@ public struct BlockAllocator: Sendable {
         case .voters(let names):
             seeds = []
             voters = Set(names + [name]).sorted()
-            var writer = BlockWriter()
-            writer.list(voters) { $0.text($1) }
-            votersDigest = BlockUniverse.digest(of: writer.bytes)
+            votersDigest = Self.digest(ofVoters: voters)
         }
         guard (seeds + voters + [name]).allSatisfy({ (1...255).contains($0.utf8.count) }),
             seeds.count <= BlockUniverse.limit, voters.count <= BlockUniverse.limit

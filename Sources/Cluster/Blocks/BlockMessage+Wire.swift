@@ -30,6 +30,7 @@ private enum Tag {
     static let isBusy: UInt8 = 26
     static let isInSync: UInt8 = 27
     static let away: UInt8 = 28
+    static let hasLostMemory: UInt8 = 29
 }
 
 private enum Kind: UInt8 {
@@ -222,6 +223,7 @@ extension BlockMessage.Body {
             writer.field(Tag.voters) { $0.fixed(hello.voters) }
             writer.flag(Tag.wantsReply, hello.wantsReply)
             writer.flag(Tag.isDraining, hello.isDraining)
+            writer.flag(Tag.hasLostMemory, hello.hasLostMemory)
         case .digests(let digests): writer.digests(digests)
         case .rows(let rows):
             if let chunk = rows.chunk {
@@ -290,7 +292,8 @@ extension BlockMessage.Body {
                 BlockMessage.Hello(
                     name: try fields.required(Tag.name) { (item) throws(BlockWireFault) in try item.text() },
                     table: try fields.fixed(Tag.table), voters: try fields.fixed(Tag.voters),
-                    wantsReply: try fields.flag(Tag.wantsReply), isDraining: try fields.flag(Tag.isDraining)))
+                    wantsReply: try fields.flag(Tag.wantsReply), isDraining: try fields.flag(Tag.isDraining),
+                    hasLostMemory: try fields.flag(Tag.hasLostMemory)))
         case .digests: self = .digests(try fields.digests())
         case .rows:
             let chunk = try fields.optional(Tag.chunk) { (item) throws(BlockWireFault) in

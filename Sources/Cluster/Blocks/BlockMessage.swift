@@ -55,6 +55,8 @@ public struct BlockMessage: Hashable, Sendable {
         var voters: UInt64
         var wantsReply: Bool
         var isDraining: Bool
+        /// It may have known a first split before, and does not now.
+        var hasLostMemory: Bool
     }
 
     struct Rows: Hashable, Sendable {

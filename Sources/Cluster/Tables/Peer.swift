@@ -69,4 +69,8 @@ struct Session: Sendable {
     var queue: ArraySlice<Item>
     /// What is in the queue or asked for.
     var known: Set<BucketRange>
+    /// How long an answer is waited for, or more of it.
+    var patience: Nanoseconds = 0
+    /// Whether rows came since then.
+    var isHeard = false
 }

@@ -22,20 +22,25 @@ extension Replica {
         for list in lists {
             let owner = list.range.owner
             guard owner == host || holds(list.range.scope), findings.rows < answerLimit else { continue }
-            var theirs: [UInt64: Version] = [:]
-            for row in list.rows where list.range.contains(row.hash) { theirs[row.hash] = row.version }
+            var theirs: [UInt64: RowVersion] = [:]
+            for row in list.rows where list.range.contains(row.hash) { theirs[row.hash] = row }
             var newer: [Slot] = []
             for slot in table.slots(in: list.range) {
-                if let version = theirs.removeValue(forKey: slot.hash) {
+                guard let row = theirs.removeValue(forKey: slot.hash) else {
+                    if !slot.isSilent { newer.append(slot) }
+                    continue
+                }
+                if row.version > slot.record.version {
+                    theirs[slot.hash] = row
+                } else if row.version < slot.record.version || row.tag != slot.record.tag && owner == source {
                     // A tombstone helps even late; a row that was removed does not.
-                    if version < slot.record.version, slot.isLive || slot.record.isTombstone { newer.append(slot) }
-                    if version > slot.record.version { theirs[slot.hash] = version }
-                } else if !slot.isSilent {
-                    newer.append(slot)
+                    if slot.isLive || slot.record.isTombstone { newer.append(slot) }
+                } else if row.tag != slot.record.tag, owner == host {
+                    defend([RowVersion(slot)])
                 }
             }
             findings.add(newer, table.owners[owner]?.publicKey ?? [])
-            let missing = theirs.filter { isWanted($0.key, $0.value, list.range) }.keys.sorted()
+            let missing = theirs.filter { isWanted($0.key, $0.value.version, list.range) }.keys.sorted()
             if !missing.isEmpty { wants.append(Message.Want(range: list.range, hashes: missing)) }
             // What is not wanted back from us does not exist any more, and only we can say so.
             if owner == host, missing.count < theirs.count { tail.append(.census(census(of: list.range))) }
@@ -54,7 +59,7 @@ extension Replica {
     }
 
     private func census(of range: BucketRange) -> Message.Census {
-        let rows = table.slots(in: range).map { RowVersion(hash: $0.hash, version: $0.record.version) }
+        let rows = table.slots(in: range).map { RowVersion($0) }
         var census = Message.Census(publicKey: publicKey, range: range, asOf: version, rows: rows, signature: [])
         census.signature = authority.sign(census.signedBytes)
         return census
@@ -73,8 +78,10 @@ extension Replica {
         }
         prune(range, keeping: Set(census.rows.map(\.hash)), asOf: census.asOf, buries: true)
         let missing = census.rows.filter { row in
-            range.contains(row.hash)
-                && row.version > table[owner, range.scope, row.hash]?.record.version ?? .zero
+            guard range.contains(row.hash), let held = table[owner, range.scope, row.hash]?.record else {
+                return range.contains(row.hash)
+            }
+            return row.version > held.version || row.version == held.version && row.tag != held.tag
         }
         if !missing.isEmpty {
             let want = Message.Want(range: range, hashes: missing.map(\.hash))

@@ -49,7 +49,7 @@ extension Replica {
     }
 
     /// A live host does not acknowledge: the rest is left to an exchange over a stream, as often as is decent.
-    private mutating func giveUp(on host: HostID) {
+    mutating func giveUp(on host: HostID) {
         count(.leftToRepair)
         guard let peer = peers[host], peer.status == .alive else { return }
         if peer.complainedAt.map({ now - $0 > .seconds(60) }) ?? true {

@@ -14,7 +14,7 @@ extension Replica {
         guard let pending = peers[host]?.summary, pending.number == number else { return }
         guard pending.attempt < settings.retransmits else {
             peers[host]?.summary = nil
-            count(.leftToRepair)
+            giveUp(on: host)
             return
         }
         peers[host]?.summary?.attempt += 1
@@ -206,16 +206,17 @@ extension Replica {
             session.queue.removeFirst()
             expected += rows
             size += bytes
-            let versions = slots.map { RowVersion(hash: $0.hash, version: $0.record.version) }
+            let versions = slots.map { RowVersion($0) }
             lists.append(Message.VersionList(range: item.range, rows: versions))
         }
         session.id = nextNumber()
-        peers[host]?.session = session
-        // A datagram may be lost; then what made us ask comes again soon.
         let body = Message.body([.versions(id: session.id, lists)])
         let isDatagram = !overStream && body.count <= settings.datagramLimit
-        let patience = isDatagram ? 8 * settings.retransmitInterval : settings.exchangeTimeout
-        setTimer(.session(host, id: session.id), in: patience)
+        // A datagram may be lost; then the summary that made us ask comes again soon, and must find us ready.
+        session.patience = isDatagram ? settings.retransmitInterval * 3 / 2 : settings.exchangeTimeout
+        session.isHeard = false
+        peers[host]?.session = session
+        setTimer(.session(host, id: session.id), in: session.patience)
         send(body, to: host, reliably: !isDatagram)
     }
 
@@ -225,8 +226,13 @@ extension Replica {
     }
 
     mutating func sessionIsLate(_ host: HostID, _ id: UInt64) {
-        guard peers[host]?.session?.id == id else { return }
-        peers[host]?.session = nil
-        count(.exchangesLate)
+        guard let session = peers[host]?.session, session.id == id else { return }
+        guard session.isHeard else {
+            peers[host]?.session = nil
+            count(.exchangesLate)
+            return
+        }
+        peers[host]?.session?.isHeard = false
+        setTimer(.session(host, id: id), in: session.patience)
     }
 }

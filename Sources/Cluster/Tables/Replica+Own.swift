@@ -150,6 +150,20 @@ extension Replica {
         rise(above: summary.asOf)
     }
 
+    /// Another host takes rows of ours for removed: a journal was restored, and their versions were given before. They
+    /// get new ones.
+    mutating func defend(_ rows: [RowVersion]) {
+        for row in rows {
+            for scope in (table.owners[host]?.buckets ?? []).map(\.scope) {
+                guard let slot = table[host, scope, row.hash], slot.record.version == row.version,
+                    defences.take(1, perSecond: 10, burst: 100, now: now)
+                else { continue }
+                commit(slot.record.key, value: slot.record.isTombstone ? nil : slot.record.value, hash: row.hash)
+                deliver([(row.hash, scope)], token: nil)
+            }
+        }
+    }
+
     /// Goes on with an incarnation above a version of ours that our journal does not know. Every row gets a version of the
     /// new incarnation, since others may know of later changes to it.
     private mutating func rise(above lost: Version) {

@@ -72,6 +72,7 @@ extension Replica {
             case .census(let census): receive(census, from: source, overStream: overStream)
             case .want(let wants): answer(wants, to: source, overStream: overStream)
             case .done(let id): sessionIsAnswered(source, id)
+            case .refused(let rows): defend(rows)
             }
         }
     }
@@ -91,6 +92,7 @@ extension Replica {
 
     private mutating func receive(_ groups: [Message.Rows], from source: HostID, wantsAck: Bool) {
         var acks: [RowVersion] = []
+        if !wantsAck { peers[source]?.session?.isHeard = true }
         for group in groups {
             for item in group.items {
                 let record = canonical?(item.record) ?? item.record
@@ -129,7 +131,9 @@ extension Replica {
                 send(Message.body([message]), to: source)
             }
         case .resurrected:
-            if let word = held.word { send(Message.body([.summary(wantsAck: false, word)]), to: source) }
+            let refused = Message.refused([RowVersion(hash: record.key.hash64, version: record.version)])
+            let word = held.word.map { [Message.summary(wantsAck: false, $0)] } ?? []
+            send(Message.body(word + [refused]), to: source)
         default: return
         }
     }
@@ -157,7 +161,9 @@ extension Replica {
             table.add(owner, publicKey: publicKey, isSuspended: isSuspended)
             if isSuspended { setTimer(.grace(owner, number: 0), in: settings.grace) }
         }
-        store(record, hash: hash, life: life, previous: held.flatMap { $0.isLive ? $0.record : nil }, isSuspended: isSuspended)
+        store(
+            record, hash: hash, life: life, previous: held.flatMap { $0.isLive ? $0.record : nil },
+            isSuspended: isSuspended)
         return .taken
     }
 

@@ -86,7 +86,7 @@ public struct Replica: Sendable {
             fire(timer)
         }
         flush()
-        if let next = timers.next, next != announcedWake {
+        if let next = timers.next, next != announcedWake || next <= now {
             announcedWake = next
             directives.append(.wake(at: next))
         }

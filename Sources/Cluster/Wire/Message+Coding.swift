@@ -20,6 +20,7 @@ extension Message {
         case .census: .census
         case .want: .want
         case .done: .done
+        case .refused: .refused
         }
     }
 
@@ -30,7 +31,7 @@ extension Message {
             writer.byte(wantsAck ? Self.ackFlag : 0)
             writer.short(groups.count)
             for group in groups { group.write(to: &writer) }
-        case .ack(let rows): writer.versions(rows)
+        case .ack(let rows), .refused(let rows): writer.versions(rows)
         case .summary(let wantsAck, let summary):
             writer.byte(wantsAck ? Self.ackFlag : 0)
             writer.counted(summary.publicKey)
@@ -122,6 +123,7 @@ extension Message {
             }
             return .want(wants)
         case .done: return .done(id: try reader.long())
+        case .refused: return .refused(try reader.versions())
         }
     }
 
@@ -193,7 +195,8 @@ extension ByteReader {
         var rows: [RowVersion] = []
         for _ in 0..<(try count(of: RowVersion.size)) {
             let hash = try long()
-            rows.append(RowVersion(hash: hash, version: try version()))
+            let version = try version()
+            rows.append(RowVersion(hash: hash, version: version, tag: try word()))
         }
         return rows
     }

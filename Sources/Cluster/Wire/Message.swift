@@ -10,15 +10,22 @@ enum MessageType: UInt8 {
     case census = 7
     case want = 8
     case done = 9
+    case refused = 10
 }
 
-/// A row's name and version.
+/// A row's name, version and content in short.
 struct RowVersion: Hashable, Sendable {
     var hash: UInt64
     var version: Version
+    /// Differs between two rows that an owner made under one version after its disk was restored.
+    var tag: UInt32 = 0
 
     /// Bytes on the wire.
-    static let size = 24
+    static let size = 28
+}
+
+extension RowVersion {
+    init(_ slot: Slot) { self.init(hash: slot.hash, version: slot.record.version, tag: slot.record.tag) }
 }
 
 /// A part of an owner's rows within one scope: those whose hash is within `low...high`.
@@ -105,6 +112,8 @@ enum Message: Hashable, Sendable {
     case census(Census)
     case want([Want])
     case done(id: UInt64)
+    /// Rows of the receiver that the sender takes for removed.
+    case refused([RowVersion])
 }
 
 extension Message.Summary {
@@ -154,6 +163,7 @@ extension ByteWriter {
         for row in rows {
             long(row.hash)
             version(row.version)
+            word(row.tag)
         }
     }
 

@@ -44,14 +44,16 @@ extension RecordKey {
 }
 
 extension Record {
-    /// What the row adds to the digest of its bucket. The value is no part of it: two values under one version are an
-    /// attack or a fault, which sending rows again and again would not mend.
+    /// The content in short: the signature's first bytes, which depend on all of it.
+    var tag: UInt32 { signature.prefix(4).reduce(0) { $0 << 8 | UInt32($1) } }
+
+    /// What the row adds to the digest of its bucket.
     func digest(hash: UInt64) -> UInt64 {
         var mixer = Mixer(hash)
         mixer.mix(owner.rawValue)
         mixer.mix(version.incarnation)
         mixer.mix(version.counter)
-        mixer.mix(isTombstone ? 1 as UInt64 : 0)
+        mixer.mix(UInt64(tag) << 1 | (isTombstone ? 1 : 0))
         return mixer.state
     }
 }

@@ -10,6 +10,12 @@ struct ControlClient {
         /// The daemon said no.
         case refused(status: Int, String)
 
+        /// Whether the daemon knows no such thing.
+        var isUnknown: Bool { if case .refused(404, _) = self { true } else { false } }
+
+        /// Whether there was no answer at all.
+        var isUnreachable: Bool { if case .unreachable = self { true } else { false } }
+
         var description: String {
             switch self {
             case .unreachable(let reason): reason
@@ -44,10 +50,21 @@ struct ControlClient {
     ) throws(Failure) -> Value {
         let (status, document) = try exchange(method, path, body, waitingMilliseconds: waitingMilliseconds)
         guard status < 300 else {
-            let reason = (try? Reader(document).member("error").string()) ?? document.text()
-            throw .refused(status: status, reason)
+            throw .refused(status: status, Self.reason(document))
         }
         return document
+    }
+
+    /// What is wrong, and what to do about it where the daemon says that, too.
+    private static func reason(_ document: Value) -> String {
+        let answer = Reader(document)
+        do {
+            guard let reason = try answer.member("error").string() else { return document.text() }
+            guard let remedy = try answer.member("remedy").string(), !remedy.isEmpty else { return reason }
+            return "\(reason); \(remedy)"
+        } catch {
+            return document.text()
+        }
     }
 
     /// Reads lines until the daemon ends them or `body` says false.

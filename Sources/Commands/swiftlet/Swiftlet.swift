@@ -1,15 +1,18 @@
 import ArgumentParser
+import CNI
 import JSON
+import Networks
 import System
 
 /// The command line of the daemon. Exit status 0: done; 1: refused, or something is not well; 2: no daemon; 64: misuse.
 struct Swiftlet: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "swiftlet", abstract: "Looks at and steers swiftletd, the daemon of this host.",
+        commandName: "swiftlet", abstract: "Networks and endpoints of this host's cluster, and its daemon swiftletd.",
         version: suiteVersion,
         subcommands: [
             Members.self, Status.self, Join.self, Leave.self, ForceLeave.self, Events.self, Event.self, Query.self,
-            Tags.self, Keys.self, RoundTrip.self,
+            Tags.self, Keys.self, RoundTrip.self, NetworkCommands.self,
+            EndpointCommands.self, GraphCommand.self, CNICommands.self,
         ])
 }
 
@@ -29,6 +32,15 @@ struct Common: ParsableArguments {
         } catch let failure as ControlClient.Failure {
             complain("\(failure)")
             if case .unreachable = failure { throw ExitCode(2) }
+            throw ExitCode(1)
+        } catch let failure as Refusal {
+            complain(failure.description)
+            throw ExitCode(1)
+        } catch let failure as DefinitionFault {
+            complain(failure.description)
+            throw ExitCode(1)
+        } catch let failure as CNIError {
+            complain(failure.description)
             throw ExitCode(1)
         }
     }

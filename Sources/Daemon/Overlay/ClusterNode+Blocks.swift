@@ -161,9 +161,38 @@ extension ClusterNode {
             self.assumeIsolated { node in
                 bound.value.isFillingUsage = false
                 guard case .success(let addresses) = result else { return }
+                bound.value.knownUse = addresses.count
+                bound.value.endedSince = 0
                 node.give(.command(.usage(addresses)), to: bound.value)
             }
         }
+    }
+
+    /// Tells the allocator soon: reading all reservations for every container would cost more than the container.
+    func fillUsageSoon(_ network: NetworkState) {
+        network.endedSince += 1
+        guard !network.isUsageDue else { return }
+        network.isUsageDue = true
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        _ = schedule(clock() + 250_000_000) { node in
+            bound.value.isUsageDue = false
+            node.fillUsage(bound.value)
+        }
+    }
+
+    /// Tells the allocator before it is asked for addresses, when this host may be about to run out of them.
+    func fillUsageIfShort(_ network: NetworkState, subnet index: Int) async {
+        guard let allocator = network.allocator, allocator.ranges.indices.contains(index), network.endedSince > 0 else {
+            return
+        }
+        let owned = allocator.ranges[index].spans.reduce(0) { sum, span in
+            sum + Int(clamping: span.last.number - span.first.number) + 1
+        }
+        guard owned - network.knownUse - network.endedSince - network.preparing.count < 16 else { return }
+        guard let addresses = try? await reservations(network).get() else { return }
+        network.knownUse = addresses.count
+        network.endedSince = 0
+        give(.command(.usage(addresses)), to: network)
     }
 
     /// Gives the allocator a message of another host. While addresses are being given up, it is told first which ones are.

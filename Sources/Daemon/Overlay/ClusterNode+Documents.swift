@@ -66,8 +66,9 @@ extension ClusterNode {
         if definition.isMixed { object["Mixed"] = true }
         if isBrief { return .object(object) }
         object["Containers"] = .object(Object(containers(definition.id)))
-        object["Options"] = .object(Object(row.options.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
+        object["Options"] = row.givenOptions
         object["Labels"] = .object(Object())
+        object["Definition"] = row.definition
         if let network {
             object["Namespace"] = .string(network.isOn ? network.identity.namespacePath : "")
             if let fault = network.fault { object["Fault"] = .string(fault) }
@@ -82,7 +83,7 @@ extension ClusterNode {
     private func pool(_ subnet: NetworkRow.Subnet, _ excluded: [IPAddress]) -> Value {
         var pool = Object([("Subnet", .string("\(subnet.prefix)"))])
         if let gateway = subnet.gateway { pool["Gateway"] = .string("\(gateway)") }
-        if let range = subnet.range { pool["IPRange"] = .string("\(range.lowerBound)-\(range.upperBound)") }
+        if let range = subnet.rangePrefix { pool["IPRange"] = .string("\(range)") }
         let auxiliary = excluded.filter { subnet.prefix.contains($0) }
         if !auxiliary.isEmpty {
             pool["AuxiliaryAddresses"] = .object(
@@ -103,13 +104,20 @@ extension ClusterNode {
     }
 
     private func containers(_ id: NetworkID) -> [(String, Value)] {
-        replica.rows(.endpoint, network: id).compactMap { held in
+        var shown: Set<String> = []
+        return replica.rows(.endpoint, network: id).compactMap { held in
             guard let row = EndpointRow(decoding: held.record.value) else { return nil }
+            // A container may be on the network twice, and two hosts may have containers of one name.
+            let isFirst = shown.insert(row.containerID).inserted
             func address(_ family: AddressFamily) -> Value {
                 .string(row.addresses.first { $0.family == family }.map { "\($0)" } ?? "")
             }
+            // Every host's own endpoint has the same id.
+            let isHost = row.containerID == HostAccess.containerID
             return (
-                row.containerID,
+                isHost
+                    ? "\(row.containerID)-\(held.record.owner)"
+                    : isFirst ? row.containerID : "ep-\(Self.hexadecimal(held.record.key.key))",
                 [
                     "Name": .string(row.names.first ?? row.containerID),
                     "EndpointID": .string(Self.hexadecimal(held.record.key.key)), "MacAddress": .string("\(row.mac)"),

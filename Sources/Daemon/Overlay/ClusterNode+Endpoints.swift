@@ -29,31 +29,45 @@ extension ClusterNode {
             identity: identity, containerID: try request.member("containerID").string() ?? "",
             interface: try request.member("ifname").string() ?? "", link: try request.member("link").string(),
             addresses: addresses.map(\.address))
-        let rowKey = Self.endpointKey(local, network)
-        // The same ADD again keeps its claim: nobody else's is lower for it.
-        let old = replica.row(rowKey, owner: key.id).flatMap { EndpointRow(decoding: $0.record.value) }
-        let isSame = old?.addresses == addresses
         let row = EndpointRow(
             addresses: addresses, mac: mac, containerID: local.containerID, interface: local.interface,
-            names: try request.member("names").strings(), aliases: try request.member("aliases").strings(),
-            claim: isSame ? old?.claim ?? 1 : book.nextClaim(for: local.addresses, on: id))
-        network.endpoints[local.id] = local
-        write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), local.journaled)])
-        let outcome = await change([.put(rowKey, value: row.encoded)])
+            names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
+        let outcome = await put(local, row, network)
         ended(local.id, network)
-        fillUsage(network)
+        fillUsageSoon(network)
         guard case .settled(let acknowledged, let peers) = outcome else {
-            // Nobody is told of an endpoint that a restart would forget.
-            network.endpoints[local.id] = nil
-            write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), nil)])
-            give(.change(.remove(rowKey), token: nil))
             try Self.check(outcome)
             return .null
+        }
+        if acknowledged < peers {
+            counts.additionsUnheard += 1
+            log.info(
+                "not all members have it yet",
+                metadata: ["endpoint": "\(local.id)", "acknowledged": "\(acknowledged)", "peers": "\(peers)"])
         }
         return [
             "endpointID": .string(local.id), "acknowledged": .integer(Int64(acknowledged)),
             "peers": .integer(Int64(peers)),
         ]
+    }
+
+    /// Makes an endpoint of this host known: to the journal, to the others.
+    func put(_ local: LocalEndpoint, _ row: EndpointRow, _ network: NetworkState) async -> ChangeOutcome {
+        let key = Self.endpointKey(local, network)
+        var row = row
+        // The same ADD again keeps its claim: nobody else's is lower for it.
+        let old = replica.row(key, owner: self.key.id).flatMap { EndpointRow(decoding: $0.record.value) }
+        let isSame = old?.addresses == row.addresses
+        row.claim = isSame ? old?.claim ?? 1 : book.nextClaim(for: local.addresses, on: network.id)
+        network.endpoints[local.id] = local
+        write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), local.journaled)])
+        let outcome = await change([.put(key, value: row.encoded)])
+        if case .settled = outcome { return outcome }
+        // Nobody is told of an endpoint that a restart would forget.
+        network.endpoints[local.id] = nil
+        write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), nil)])
+        give(.change(.remove(key), token: nil))
+        return outcome
     }
 
     private static func endpointKey(_ endpoint: LocalEndpoint, _ network: NetworkState) -> RecordKey {
@@ -71,7 +85,7 @@ extension ClusterNode {
         ended(endpoint, network)
         if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
         usageMoves(network)
-        if network.endpoints.isEmpty { await leave(network) }
+        if !network.hasContainers { await leave(network) }
         return .object(Object())
     }
 

@@ -37,7 +37,7 @@ extension ClusterNode {
             return answer(network, ranges)
         } catch {
             ended(endpoint, network)
-            if network.endpoints.isEmpty { await leave(network) }
+            if !network.hasContainers { await leave(network) }
             throw error
         }
     }
@@ -109,8 +109,12 @@ extension ClusterNode {
         }
         network.local = local
         network.underlay = nil
-        save(network)
-        if isOther || network.allocator == nil { startBlocks(network) }
+        if isOther {
+            redefined(network)
+        } else {
+            save(network)
+            if network.allocator == nil { startBlocks(network) }
+        }
         return network
     }
 
@@ -132,6 +136,8 @@ extension ClusterNode {
             ? (try? await kernel.run(on: loop) { try $0.isThere(identity) }.get()) ?? false : false
         try await announce(network, underlay)
         guard !isThere else { return }
+        let asked = clock()
+        let wasOff = !network.isOn
         if !network.isOn {
             network.isOn = true
             readBook(network)
@@ -147,12 +153,29 @@ extension ClusterNode {
         }
         network.fault = nil
         network.lastReconciled = clock()
-        // What the join brought in meanwhile goes to the kernel in the order it came.
+        if wasOff { try await hearMembers(network, since: asked) }
         reconcileSoon(network)
     }
 
+    /// Waits until the other members have told of their endpoints, as far as can be seen: nothing more comes for a moment.
+    /// The network's first container here would else speak to addresses that are not known yet.
+    private func hearMembers(_ network: NetworkState, since asked: UInt64) async throws {
+        network.lastChange = max(network.lastChange, asked)
+        while book.members(of: network.id).contains(where: { !$0.isSuspended }) {
+            let now = clock()
+            guard now - network.lastChange < Self.quietTime, now - asked < Self.hearingLimit else { break }
+            try await loop.scheduleTask(in: .milliseconds(3)) {}.futureResult.get()
+        }
+        // What came is on its way to the kernel; behind it, this is.
+        try await loop.scheduleTask(in: .zero) {}.futureResult.get()
+        try await kernel.run(on: loop) { _ in }.get()
+    }
+
+    private static let quietTime: UInt64 = 15_000_000
+    private static let hearingLimit: UInt64 = 300_000_000
+
     /// Tells the others that this host is on the network, unless they know.
-    private func announce(_ network: NetworkState, _ underlay: Underlay) async throws {
+    func announce(_ network: NetworkState, _ underlay: Underlay) async throws {
         let member = MemberRow(
             vtep: underlay.address, mtu: Self.carried(by: underlay), port: network.local.row.port
         ).encoded
@@ -190,6 +213,7 @@ extension ClusterNode {
         for (index, subnet) in network.local.row.subnets.enumerated() {
             let wanted = ips.filter { subnet.prefix.contains($0) }
             if wanted.isEmpty {
+                await fillUsageIfShort(network, subnet: index)
                 let outcome = await ask(network) { .need(subnet: index, token: $0) }
                 try check(outcome, "no address of \(subnet.prefix) for this host")
             }

@@ -4,6 +4,7 @@ internal import Logging
 internal import NIOCore
 internal import NetworkTypes
 internal import Overlay
+internal import System
 
 /// The kernel is held to the tables: by what changed at once, and by all of it at the start, after every notification of the
 /// kernel's and now and then.
@@ -28,6 +29,7 @@ extension ClusterNode {
     private func note(_ entry: AddressBook.Entry?, _ address: IPAddress, _ id: NetworkID) {
         guard let network = networks[id], network.isOn else { return }
         network.want(entry, for: address)
+        network.lastChange = clock()
         scheduleFlush()
     }
 
@@ -41,14 +43,44 @@ extension ClusterNode {
     private func changedDefinition(_ change: RowChange) {
         let record = change.row.record
         guard change.event != .gone, change.event != .suspended, record.owner != key.id,
-            networks[record.network] == nil, let row = NetworkRow(decoding: record.value),
+            let row = NetworkRow(decoding: record.value),
             let name = String(validating: record.key.key, as: UTF8.self)
         else { return }
+        adoptFile(record.network, name)
+        if let network = networks[record.network] {
+            // What nobody here uses or announces follows what others say.
+            guard network.local.row.digest != row.digest, !network.isOn, !network.local.isAnnounced else { return }
+            network.local.row = row
+            redefined(network)
+            return
+        }
         let identity = NetworkIdentity(network: name, cluster: settings.cluster)
         guard NetworkID(identity.identifier) == record.network else { return }
         let network = NetworkState(identity, record.network, LocalNetwork(row))
         networks[record.network] = network
         save(network)
+        startBlocks(network)
+        // A journal that was lost does not know that we are on it.
+        if Files.exists(identity.namespacePath) { Task { await rejoin(network) } }
+    }
+
+    private func rejoin(_ network: NetworkState) async {
+        do {
+            network.isOn = true
+            readBook(network)
+            try await findUnderlay(network)
+            if let underlay = network.underlay { try await announce(network, underlay) }
+            await reconcile(network)
+        } catch {
+            log.error("not joined again: \(error)", metadata: ["network": "\(network.identity.name)"])
+        }
+    }
+
+    /// A network has other subnets or blocks now; those of its old definition are no more.
+    func redefined(_ network: NetworkState) {
+        save(network)
+        savedBlocks[network.id] = nil
+        write([JournalChange(JournalKey(.blocks, network.id.bytes), nil)])
         startBlocks(network)
     }
 
@@ -63,11 +95,15 @@ extension ClusterNode {
     private func scheduleFlush() {
         guard !hasFlushScheduled else { return }
         hasFlushScheduled = true
-        loop.execute { self.assumeIsolated { $0.flush() } }
+        loop.execute { self.assumeIsolated { node in if node.hasFlushScheduled { _ = node.flush() } } }
     }
 
-    private func flush() {
+    /// Gives the kernel what changed.
+    ///
+    /// - Returns: when it has it, or has refused it.
+    func flush() -> EventLoopFuture<Void> {
         hasFlushScheduled = false
+        var written: [EventLoopFuture<Void>] = []
         for network in networks.values where network.isOn {
             if network.membersChanged {
                 network.membersChanged = false
@@ -78,13 +114,16 @@ extension ClusterNode {
             counts.entriesChanged += UInt64(batch.new.neighbours.count + batch.old.neighbours.count)
             let identity = network.identity
             let bound = NIOLoopBound(network, eventLoop: loop)
-            kernel.run(on: loop) { try $0.change(identity, from: batch.old, to: batch.new) }.whenFailure { error in
+            let change = kernel.run(on: loop) { try $0.change(identity, from: batch.old, to: batch.new) }
+            written.append(change)
+            change.whenFailure { error in
                 self.assumeIsolated { node in
                     node.log.warning("entries not written: \(error)", metadata: ["network": "\(identity.name)"])
                     node.reconcileSoon(bound.value)
                 }
             }
         }
+        return EventLoopFuture.andAllComplete(written, on: loop)
     }
 
     private func membersChanged(_ network: NetworkState) {
@@ -98,10 +137,15 @@ extension ClusterNode {
 
     // MARK: Plans
 
-    /// Whether the tables are known well enough after a start to remove from the kernel what is not in them.
+    /// Whether the tables are known well enough after a start to remove from the kernel what is not in them: the live hosts
+    /// were heard, or had the time for it. While nobody is there, what is in the kernel is the best that is known.
     private var isSettled: Bool {
-        guard clock() - started >= settings.settling else { return false }
-        return settings.join.isEmpty || peers.values.contains { $0.status == .alive }
+        let age = clock() - started
+        let live = peers.values.filter { $0.status == .alive }
+        guard settings.join.isEmpty || !live.isEmpty else { return false }
+        if age >= settings.settling { return true }
+        let heard = Set(replica.owners.filter { $0.version > .zero }.map(\.owner))
+        return age >= settings.settling / 3 && !live.isEmpty && live.allSatisfy { heard.contains($0.id) }
     }
 
     /// The MTU of a network's containers: what every member's underlay can carry.
@@ -161,6 +205,15 @@ extension ClusterNode {
         }
     }
 
+    /// Looks once more when the other hosts were heard after a start: only then is anything removed.
+    func reconcileWhenSettled() {
+        for wait in [settings.settling / 3, settings.settling] {
+            _ = schedule(started + wait + 500_000_000) { node in
+                for network in node.networks.values where network.isOn { node.reconcileSoon(network) }
+            }
+        }
+    }
+
     /// The kernel told of a change in a network's namespace.
     func noticed(_ name: String) {
         if let network = network(named: name), network.isOn { reconcileSoon(network) }
@@ -179,7 +232,7 @@ extension ClusterNode {
     /// Holds the kernel to the tables for one network, and the tables to the containers that are there.
     func reconcile(_ network: NetworkState) async {
         network.needsReconciling = false
-        guard network.isOn, !network.isReconciling else { return }
+        guard network.isOn, !network.isReconciling, !network.isLeaving else { return }
         network.isReconciling = true
         defer { network.isReconciling = false }
         do {
@@ -210,24 +263,18 @@ extension ClusterNode {
     ) async {
         var known: Set<String> = []
         var gone: [LocalEndpoint] = []
+        let named = Dictionary(report.ports.compactMap { name, port in port.alias.map { ($0, name) } }) { one, _ in one
+        }
         for endpoint in network.endpoints.values {
-            let alias = endpoint.alias
-            if let port = report.ports.first(where: { $0.key == endpoint.link || $0.value.alias == alias })?.key {
+            let link = endpoint.link.flatMap { report.ports[$0] == nil ? nil : $0 }
+            if let port = link ?? named[endpoint.alias] {
                 known.insert(port)
             } else if before[endpoint.id] == endpoint, network.preparing[endpoint.id] == nil {
                 gone.append(endpoint)
             }
         }
-        let strangers = report.ports.keys.filter { !known.contains($0) }.sorted()
         if network.preparing.isEmpty {
-            if strangers != network.unknownPorts, !strangers.isEmpty {
-                log.warning(
-                    "links that no endpoint has",
-                    metadata: [
-                        "network": "\(network.identity.name)", "links": "\(strangers.joined(separator: ", "))",
-                    ])
-            }
-            network.unknownPorts = strangers
+            await adopt(report.ports.filter { !known.contains($0.key) }, network)
         }
         for endpoint in gone {
             log.info(
@@ -236,7 +283,53 @@ extension ClusterNode {
             counts.endpointsWithdrawn += 1
         }
         if !gone.isEmpty { _ = await withdraw(gone, network) }
-        if network.endpoints.isEmpty { await leave(network) }
+        if !network.hasContainers { await leave(network) }
+    }
+
+    /// Publishes the endpoints of links that the journal does not know, from their aliases and the delegate's files; what
+    /// cannot be is reported.
+    private func adopt(_ ports: [String: NetworkReport.PortInfo], _ network: NetworkState) async {
+        var strangers: [String] = []
+        for (name, port) in ports.sorted(by: { $0.key < $1.key }) {
+            if await !adopt(name, port, network) { strangers.append(name) }
+        }
+        if strangers != network.unknownPorts, !strangers.isEmpty {
+            log.warning(
+                "links that no endpoint has",
+                metadata: [
+                    "network": "\(network.identity.name)", "links": "\(strangers.joined(separator: ", "))",
+                ])
+        }
+        network.unknownPorts = strangers
+    }
+
+    private func adopt(_ name: String, _ port: NetworkReport.PortInfo, _ network: NetworkState) async -> Bool {
+        let words = (port.alias ?? "").split(separator: " ").map(String.init)
+        guard words.count == 4, words[0] == "swiftlet", words[1] == network.identity.name else { return false }
+        let (identity, row) = (network.identity, network.local.row)
+        let directory = "\(network.local.dataDirectory ?? Self.usualDataDirectory)/\(identity.name)"
+        let found = try? await kernel.run(on: loop) { kernel in
+            let addresses = kernel.reservations(directory).filter { address in
+                kernel.owner(of: address, in: directory).map { $0 == (words[2], words[3]) } ?? false
+            }
+            return (addresses, try kernel.learnedMAC(identity, port: port.index))
+        }.get()
+        let addresses = (found?.0 ?? []).sorted().compactMap { address in
+            row.subnetIndex(of: address).flatMap { IPPrefix(address, length: row.subnets[$0].prefix.length) }
+        }
+        guard let first = addresses.first, network.isOn else { return false }
+        let local = LocalEndpoint(
+            identity: identity, containerID: words[2], interface: words[3], link: name,
+            addresses: addresses.map(\.address))
+        guard network.endpoints[local.id] == nil, network.preparing[local.id] == nil else { return true }
+        log.warning(
+            "a container that the journal does not know is published",
+            metadata: ["network": "\(identity.name)", "container": "\(words[2])", "address": "\(first)"])
+        let mac = found?.1 ?? NetworkIdentity.containerMAC(first.address)
+        let outcome = await put(
+            local, EndpointRow(addresses: addresses, mac: mac, containerID: words[2], interface: words[3]), network)
+        if case .settled = outcome { return true }
+        return false
     }
 
     /// Removes namespaces and filters that belong to no network of ours.
@@ -258,13 +351,19 @@ extension ClusterNode {
 
     /// Takes this host off a network that it has no container on any more.
     func leave(_ network: NetworkState) async {
-        guard network.isOn, network.endpoints.isEmpty, network.preparing.isEmpty else { return }
+        guard network.isOn, !network.isLeaving, !network.hasContainers, !network.isPreparing else { return }
         let identity = network.identity
+        network.isLeaving = true
+        defer { network.isLeaving = false }
         watcher.remove(identity.name)
         let isGone = (try? await kernel.run(on: loop) { try $0.remove(identity) }.get()) ?? false
         // An ADD may have begun meanwhile: it makes the namespace again, in its turn.
-        guard network.endpoints.isEmpty, network.preparing.isEmpty else { return }
+        guard !network.hasContainers, !network.isPreparing else { return }
         guard isGone else { return reconcileSoon(network) }
+        // The host's own goes with its containers'.
+        if !network.endpoints.isEmpty { _ = await withdraw(Array(network.endpoints.values), network) }
+        guard network.endpoints.isEmpty, !network.isPreparing else { return }
+        ended(network.hostEndpoint, network)
         network.isOn = false
         network.wanted = [:]
         network.addressesByMAC = [:]

@@ -50,6 +50,10 @@ extension ClusterNode {
             ("reconciler_entries_total", "Entries in those batches.", counts.entriesChanged),
             ("endpoints_withdrawn_total", "Endpoints whose containers were gone.", counts.endpointsWithdrawn),
             ("overlay_additions_total", "Requests to prepare a network.", counts.additions),
+            (
+                "overlay_additions_unheard_total", "Endpoints that not all live members acknowledged in time.",
+                counts.additionsUnheard
+            ),
             ("overlay_removals_total", "Endpoints taken back.", counts.removals),
             ("frames_stray_total", "Frames with something that is not understood.", counts.strayMessages),
             ("journal_writes_total", "Writes of the journal.", journal.counts.written),

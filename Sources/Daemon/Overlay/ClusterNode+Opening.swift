@@ -20,11 +20,17 @@ extension ClusterNode {
             bound.value.assumeIsolated { $0.receive(head, body) }
         }
         self.transport = transport
-        try await transport.open(at: settings.bind).get()
+        do {
+            try await transport.open(at: settings.bind).get()
+        } catch {
+            throw StartFault(
+                "the cluster port \(settings.bind) cannot be opened: \(error); choose another with --cluster-port")
+        }
+        // Nobody is known before the gossip begins, so nothing is sent yet.
+        give(.start)
         restore()
         // Rows of containers that went while we were away are taken back before anybody is told of them again.
         for network in networks.values where network.isOn { await reconcile(network) }
-        give(.start)
         announceHost()
         for network in networks.values { startBlocks(network) }
         removeLeftovers()
@@ -32,6 +38,7 @@ extension ClusterNode {
             self.loop.execute { self.assumeIsolated { $0.noticed(name) } }
         }
         repeatReconciling()
+        reconcileWhenSettled()
     }
 
     /// Takes the networks and endpoints of the journal.
@@ -51,6 +58,18 @@ extension ClusterNode {
             guard let endpoint = LocalEndpoint(id: id, journaled: value), let network = network(named: endpoint.network)
             else { continue }
             network.endpoints[endpoint.id] = endpoint
+            network.isOn = true
+        }
+        for held in replica.rows(.endpoint) where held.record.owner == key.id {
+            guard let row = EndpointRow(decoding: held.record.value), let network = networks[held.record.network] else {
+                give(.change(.remove(held.record.key), token: nil))
+                continue
+            }
+            let local = LocalEndpoint(
+                identity: network.identity, containerID: row.containerID, interface: row.interface, link: nil,
+                addresses: row.addresses.map(\.address))
+            guard network.endpoints[local.id] == nil else { continue }
+            network.endpoints[local.id] = local
             network.isOn = true
         }
         for network in networks.values where Files.exists(network.identity.namespacePath) { network.isOn = true }

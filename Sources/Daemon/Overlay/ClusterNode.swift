@@ -43,6 +43,11 @@ actor ClusterNode {
     /// What is on the disk of each network's allocator.
     var savedBlocks: [NetworkID: [UInt8]] = [:]
 
+    /// What waits for the kernel while a message is worked on; nil when none is.
+    private var heldSends: [@Sendable (isolated ClusterNode) -> Void]?
+    /// The change of our rows that is being given to the tables, and those whose writing failed.
+    private var changeBeingMade: UInt64?
+    private var unsavedChanges: [UInt64: String] = [:]
     private var pendingWrites = 0
     private var lastWrite: EventLoopFuture<Void>?
     private var replicaWake: Scheduled<Void>?
@@ -82,7 +87,22 @@ actor ClusterNode {
 
     /// Gives an event to the tables and carries out what they want.
     func give(_ event: ReplicaEvent) {
+        // What a message brought is acknowledged when the kernel has it: the container it tells of can be reached then.
+        if case .message = event { heldSends = [] }
         for directive in replica.handle(event, now: clock(), random: &random) { carryOut(directive) }
+        guard let held = heldSends else { return }
+        heldSends = nil
+        guard !held.isEmpty else { return }
+        flush().whenComplete { _ in self.assumeIsolated { node in for send in held { send(node) } } }
+    }
+
+    /// Sends now, after the disk, or after the kernel when that is being waited for.
+    private func send(_ body: @escaping @Sendable (isolated ClusterNode) -> Void) {
+        if heldSends != nil, hasFlushScheduled {
+            heldSends?.append(body)
+        } else {
+            afterDisk(body)
+        }
     }
 
     /// What became of a change of our rows.
@@ -98,6 +118,8 @@ actor ClusterNode {
         let token = token()
         return await withCheckedContinuation { continuation in
             changesWaiting[token] = { continuation.resume(returning: $0) }
+            changeBeingMade = token
+            defer { changeBeingMade = nil }
             give(.changes(changes, token: token))
         }
     }
@@ -105,11 +127,11 @@ actor ClusterNode {
     private func carryOut(_ directive: ReplicaDirective) {
         switch directive {
         case .send(let host, let body):
-            afterDisk { node, _ in
+            send { node in
                 if let peer = node.peers[host] { node.transport?.sendDatagram(body, to: peer.endpoint) }
             }
         case .sendReliably(let host, let body):
-            afterDisk { node, _ in
+            send { node in
                 if let peer = node.peers[host] { node.transport?.sendStream(body, to: peer.endpoint) }
             }
         case .wake(let time): replicaWake = schedule(time, replacing: replicaWake) { $0.give(.timer) }
@@ -118,7 +140,8 @@ actor ClusterNode {
         case .persistIncarnation(let incarnation):
             write([JournalChange(JournalKey(.start), start.moved(to: incarnation).journaled)])
         case .settled(let token, let acknowledged, let peers):
-            afterDisk { node, failure in
+            afterDisk { node in
+                let failure = node.unsavedChanges.removeValue(forKey: token)
                 let waiting = node.changesWaiting.removeValue(forKey: token)
                 waiting?(failure.map { .notSaved($0) } ?? .settled(acknowledged: acknowledged, peers: peers))
             }
@@ -139,21 +162,21 @@ actor ClusterNode {
         pendingWrites += 1
         let written = journal.commit(changes, on: loop)
         lastWrite = written
-        written.whenComplete { result in self.assumeIsolated { $0.written(result) } }
+        let token = changeBeingMade
+        written.whenComplete { result in self.assumeIsolated { $0.written(result, token) } }
     }
 
-    private func written(_ result: Result<Void, any Error>) {
+    private func written(_ result: Result<Void, any Error>, _ token: UInt64?) {
         pendingWrites -= 1
-        if case .failure(let error) = result { log.error("journal not written: \(error)") }
+        guard case .failure(let error) = result else { return }
+        log.error("journal not written: \(error)")
+        if let token { unsavedChanges[token] = "\(error)" }
     }
 
-    /// Goes on when everything that was written so far is on the disk, or is known not to be: then with the reason.
-    func afterDisk(_ body: @escaping @Sendable (isolated ClusterNode, String?) -> Void) {
-        guard pendingWrites > 0, let lastWrite else { return body(self, nil) }
-        lastWrite.whenComplete { result in
-            let failure: String? = if case .failure(let error) = result { "\(error)" } else { nil }
-            self.assumeIsolated { body($0, failure) }
-        }
+    /// Goes on when everything that was written so far is on the disk, or is known not to be.
+    func afterDisk(_ body: @escaping @Sendable (isolated ClusterNode) -> Void) {
+        guard pendingWrites > 0, let lastWrite else { return body(self) }
+        lastWrite.whenComplete { _ in self.assumeIsolated { body($0) } }
     }
 
     // MARK: Time
@@ -196,6 +219,7 @@ struct ClusterCounts: Sendable {
     var endpointsWithdrawn: UInt64 = 0
     var strayMessages: UInt64 = 0
     var additions: UInt64 = 0
+    var additionsUnheard: UInt64 = 0
     var removals: UInt64 = 0
 }
 

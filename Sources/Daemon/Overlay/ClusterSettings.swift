@@ -18,6 +18,8 @@ struct ClusterSettings: Sendable {
     var join: [Endpoint]
     /// The hosts that share the blocks from the beginning, by name; empty to let the voters decide.
     var seeds: [String]
+    /// Where networks that others announce are written for this host's runtimes; nil for nowhere.
+    var adoptsInto: String?
     /// How long after the start nothing is removed from the kernel that the tables do not know.
     var settling: UInt64 = 30_000_000_000
     /// How often the kernel is held to the tables.

@@ -153,11 +153,14 @@ struct Kernel {
     mutating func removeLeftovers(except known: Set<String>) throws -> [String] {
         var inUse: [String] = []
         for name in try namespaces.names() where !known.contains(String(name.dropFirst(2))) {
+            // A plugin may be about to put a container into a network that it keeps without us.
+            let lock = try namespaces.lock(name, .exclusive)
             if try isUsed(name) {
                 inUse.append(name)
             } else {
                 try namespaces.remove(name)
             }
+            withExtendedLifetime(lock) {}
         }
         let used = Set(inUse.map { String($0.dropFirst(2)) })
         let filter = try packetFilter()
@@ -171,7 +174,7 @@ struct Kernel {
         guard let namespace = try? NetworkNamespace(path: "\(namespaces.directory)/\(name)"),
             let stack = try? RouteSession(in: namespace)
         else { return false }
-        return try stack.links().contains { $0.kind == "veth" }
+        return try stack.links().contains(where: \.isContainerPort)
     }
 
     /// The packets of strangers that were dropped, by network id.
@@ -182,12 +185,26 @@ struct Kernel {
         return counts
     }
 
+    /// Whose an address is that `host-local` reserved: the first two lines of its file.
+    func owner(of address: IPAddress, in directory: String) -> (containerID: String, interface: String)? {
+        guard let text = try? Files.text("\(directory)/\(address)") else { return nil }
+        let lines = text.split { $0.isNewline }.map(String.init)
+        return lines.count == 2 ? (lines[0], lines[1]) : nil
+    }
+
+    /// The MAC that the bridge learned on a container's link; nil when it learned none, or several.
+    func learnedMAC(_ identity: NetworkIdentity, port index: Int32) throws -> MACAddress? {
+        guard let network = networks[identity.identifier] else { return nil }
+        let learned = try network.stack.forwardingEntries(link: index).filter { $0.state & Self.permanent == 0 }
+        return Set(learned.map(\.mac)).count == 1 ? learned.first?.mac : nil
+    }
+
+    /// `NUD_PERMANENT` of <linux/neighbour.h>: a port's own address.
+    private static let permanent: UInt16 = 0x80
+
     /// The addresses that a `host-local` directory has reserved.
     func reservations(_ directory: String) -> [IPAddress] {
-        ((try? Files.list(directory)) ?? []).compactMap { name in
-            // An IPv6 address may be written with underscores for colons.
-            IPAddress(name) ?? IPAddress(String(name.map { $0 == "_" ? ":" : $0 }))
-        }
+        ((try? Files.list(directory)) ?? []).compactMap { IPAddress($0) }
     }
 }
 

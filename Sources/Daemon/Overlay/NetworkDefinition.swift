@@ -139,15 +139,9 @@ extension NetworkRow {
         let excluded = excluded
         var layouts: [BlockLayout] = []
         for subnet in subnets {
-            // A range is written as its ends, and was a prefix.
-            let range = subnet.range.flatMap { range in
-                (subnet.prefix.length...subnet.prefix.family.bits).lazy
-                    .compactMap { IPPrefix(range.lowerBound, length: $0) }
-                    .first { $0.first == range.lowerBound && $0.last == range.upperBound }
-            }
             layouts.append(
                 try BlockLayout(
-                    subnet: subnet.prefix, ipRange: range, gateway: subnet.gateway,
+                    subnet: subnet.prefix, ipRange: subnet.rangePrefix, gateway: subnet.gateway,
                     excluded: excluded.filter { subnet.prefix.contains($0) }))
         }
         return layouts
@@ -160,4 +154,46 @@ extension NetworkRow {
 
     /// The subnet an address is in.
     func subnetIndex(of address: IPAddress) -> Int? { subnets.firstIndex { $0.prefix.contains(address) } }
+}
+
+extension NetworkRow.Subnet {
+    /// The range as the prefix that it was written as.
+    var rangePrefix: IPPrefix? {
+        guard let range else { return nil }
+        return (prefix.length...prefix.family.bits).lazy.compactMap { IPPrefix(range.lowerBound, length: $0) }
+            .first { $0.first == range.lowerBound && $0.last == range.upperBound }
+    }
+}
+
+extension NetworkRow {
+    /// The options as they were given, without those that are ours.
+    var givenOptions: Value {
+        .object(
+            Object(
+                options.filter { !$0.key.hasPrefix("swiftlet.") }.sorted { $0.key < $1.key }.map {
+                    ($0.key, .string($0.value))
+                }))
+    }
+
+    /// The definition in the form in which it is read: what another host must give for the same network.
+    var definition: Value {
+        let excluded = excluded
+        let subnets = subnets.map { subnet in
+            var object = Object([("subnet", .string("\(subnet.prefix)"))])
+            if let gateway = subnet.gateway { object["gateway"] = .string("\(gateway)") }
+            if let range = subnet.rangePrefix { object["ipRange"] = .string("\(range)") }
+            let own = excluded.filter { subnet.prefix.contains($0) }
+            if !own.isEmpty { object["exclude"] = .array(own.map { .string("\($0)") }) }
+            return Value.object(object)
+        }
+        var object = Object([
+            ("subnets", .array(subnets)), ("vni", .integer(Int64(vni))), ("port", .integer(Int64(port))),
+        ])
+        if mtu > 0 { object["mtu"] = .integer(Int64(mtu)) }
+        if isInternal { object["internal"] = true }
+        if floods { object["multicast"] = true }
+        if let seeds { object["seeds"] = .array(seeds.map { .string($0) }) }
+        if case .object(let given) = givenOptions, !given.members.isEmpty { object["options"] = .object(given) }
+        return .object(object)
+    }
 }

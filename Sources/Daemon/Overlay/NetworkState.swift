@@ -13,11 +13,15 @@ final class NetworkState {
     // What is in the kernel.
     /// Whether this host is on the network: the namespace is there, or being made.
     var isOn = false
+    /// Whether the namespace is being removed.
+    var isLeaving = false
     /// Where our VXLAN leaves; known while the host is on the network.
     var underlay: Underlay?
     /// The entries that are wanted for other hosts' endpoints.
     var wanted: [IPAddress: AddressBook.Entry] = [:]
     var addressesByMAC: [MACAddress: Set<IPAddress>] = [:]
+    /// When an entry last changed.
+    var lastChange: UInt64 = 0
     /// What changed since the last batch, with what it was.
     var touched: [IPAddress: AddressBook.Entry?] = [:]
     var membersChanged = false
@@ -32,12 +36,25 @@ final class NetworkState {
     // This host's endpoints and the ADDs under way, by endpoint id.
     var endpoints: [String: LocalEndpoint] = [:]
     var preparing: [String: UInt64] = [:]
+    /// Whether a container of this host is on the network; the host's own endpoint keeps nothing here.
+    var hasContainers: Bool { endpoints.values.contains { $0.containerID != HostAccess.containerID } }
+
+    /// Whether an ADD is under way. One that prepared the host's own endpoint has prepared its container's, too.
+    var isPreparing: Bool { preparing.keys.contains { $0 != hostEndpoint } }
+    /// The id of the host's own endpoint.
+    var hostEndpoint: String {
+        identity.endpointIdentifier(containerID: HostAccess.containerID, interfaceName: HostAccess.portName)
+    }
 
     // The address blocks.
     var allocator: BlockAllocator?
     var blockEvents: [BlockAllocator.Event] = []
     var isWritingBlocks = false
     var isFillingUsage = false
+    var isUsageDue = false
+    /// How many addresses were in use when the allocator was last told, and how many ADDs ended since.
+    var knownUse = 0
+    var endedSince = 0
     /// Until when the delegate may still be giving addresses up: after a DEL it does so when we have answered.
     var usageIsMovingUntil: UInt64 = 0
     var blockWake: Scheduled<Void>?

@@ -68,6 +68,9 @@ extension Instance {
             return remember(intent, isLeave: false)
         }
         guard intent.time > record.statusTime else { return false }
+        // Until it is believed to be back, we tell others that it left, and that must bear the time at which it did: with
+        // the join's, it would undo the join where that is not known yet, and a stock agent would never take it up again.
+        if record.status == .left { return remember(intent, isLeave: false) }
         _ = table.update(slot) { record in
             record.statusTime = intent.time
             if record.status == .leaving, !record.state.isGone { record.status = .alive }
@@ -162,10 +165,10 @@ extension Instance {
         _ = table.update(slot) { record in
             record.status = .alive
             record.leaveTime = 0
-            if !record.isListed, let intent {
+            if let intent {
                 record.statusTime = max(record.statusTime, intent.time)
                 // What was meant before an announcement that is newer than a farewell no longer holds.
-                if intent.isLeave, isNew {
+                if !record.isListed, intent.isLeave, isNew {
                     record.status = .leaving
                     record.leaveTime = now
                 }

@@ -64,22 +64,30 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
 
     /// Opens the back end for the calling thread's namespace.
     ///
+    /// - Parameter session: one in that namespace, when the caller has it.
     /// - Returns: the back end and why it was taken.
-    public func open(environment: Environment = .current()) throws(NetfilterError) -> (any PacketFilter, Decision) {
-        let decision = try decide(Self.observe(environment: environment))
-        if decision.backend == .iptables { return (try IPTables(environment: environment), decision) }
+    public func open(
+        environment: @autoclosure () -> Environment = .current(), session: NFTablesSession? = nil
+    ) throws(NetfilterError) -> (any PacketFilter, Decision) {
+        let decision = try decide(Self.observe(for: self, environment: environment(), session: session))
+        if decision.backend == .iptables { return (try IPTables(environment: environment()), decision) }
+        if let session { return (NFTables(session: session), decision) }
         return (try NFTables(), decision)
     }
 
     /// Looks at the host: over netlink, and by running a program only where the old iptables has tables.
-    public static func observe(environment: Environment = .current()) -> Observation {
-        var iptablesProblem: String?
-        do { _ = try IPTables(environment: environment) } catch { iptablesProblem = "\(error)" }
+    ///
+    /// - Parameters:
+    ///   - choice: what the answer is for: ``automatic`` looks for iptables' programs only where it may need them.
+    ///   - session: one in the calling thread's namespace, when the caller has it.
+    public static func observe(
+        for choice: BackendChoice = .iptables, environment: @autoclosure () -> Environment = .current(),
+        session: NFTablesSession? = nil
+    ) -> Observation {
         var refusal: String?
         var nftablesProblem: String?
         do {
-            let session = try NFTablesSession()
-            _ = try session.generation()
+            let session = if let session { session } else { try NFTablesSession() }
             for table in try session.tables() where table.name == "filter" && [.ip, .ip6].contains(table.family) {
                 if refusal == nil { refusal = try Self.refusal(session, table) }
             }
@@ -89,7 +97,11 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
                 ? "nf_tables: CAP_NET_ADMIN is needed" : "the kernel has no nf_tables (\(error))"
         }
         for family in [AddressFamily.ipv4, .ipv6] where refusal == nil && LegacyTables.isUsed(family) {
-            refusal = legacyRefusal(family, environment)
+            refusal = legacyRefusal(family, environment())
+        }
+        var iptablesProblem: String?
+        if choice == .iptables || refusal != nil || nftablesProblem != nil {
+            do { _ = try IPTables(environment: environment()) } catch { iptablesProblem = "\(error)" }
         }
         return Observation(nftablesProblem: nftablesProblem, iptablesProblem: iptablesProblem, refusal: refusal)
     }
@@ -100,7 +112,7 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
         let name = table.family == .ip ? "iptables" : "ip6tables"
         guard let chain = try session.chains(of: table).first(where: { $0.name == "FORWARD" }) else { return nil }
         if chain.hook?.policy == .drop { return "\(name)' FORWARD policy is DROP" }
-        let refuses = try session.rules(of: table).contains { $0.chain == "FORWARD" && $0.isRefusing }
+        let refuses = try session.rules(of: table, chain: "FORWARD").contains(where: \.isRefusing)
         return refuses ? "\(name)' FORWARD chain has rules that drop" : nil
     }
 

@@ -42,6 +42,13 @@ public enum BaseLayout {
             name("conditional_hostports", family), key: [.inet_proto, .inet_service], value: .verdict)
         return Place(table: inet, set: set)
     }
+    /// Ports that wait for another attachment of the same container to give them up; no rule looks here.
+    ///
+    /// Host address (unspecified for all), protocol, host port, container address, container port (0: the owner's chain).
+    static func standbyPorts(_ family: AddressFamily) -> Place {
+        let key = [address(family), .inet_proto, .inet_service, address(family), .inet_service]
+        return Place(table: inet, set: ElementSet(name("standby_hostports", family), key: key))
+    }
     static func containers(_ family: AddressFamily) -> Place {
         Place(table: inet, set: ElementSet(name("containers", family), key: [address(family)]))
     }
@@ -59,6 +66,7 @@ public enum BaseLayout {
             if parts.contains(.masquerade) { places.append(masquerade(family)) }
             if parts.contains(.portForward) {
                 places += [hostPorts(family), hostAddressPorts(family), conditionalPorts(family), hairpin(family)]
+                places.append(standbyPorts(family))
             }
             if parts.contains(.firewall) { places.append(containers(family)) }
         }
@@ -71,7 +79,9 @@ public enum BaseLayout {
     public static var inetTable: Table {
         let families = [AddressFamily.ipv4, .ipv6]
         let sets = families.flatMap { family in
-            [masquerade, hostPorts, hostAddressPorts, conditionalPorts, hairpin, containers].map { $0(family).set }
+            [masquerade, hostPorts, hostAddressPorts, conditionalPorts, standbyPorts, hairpin, containers].map {
+                $0(family).set
+            }
         }
         let port: [Selector] = [.transport, .destinationPort]
         let hostPortRules = families.flatMap { family in

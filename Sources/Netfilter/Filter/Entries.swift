@@ -6,8 +6,9 @@ struct Entries: Equatable {
     enum Clash: Equatable {
         /// It is replaced: an address is used by one container at a time, so the other one's is left over.
         case takeOver
-        /// It is an error.
-        case refuse
+        /// It is an error, unless the other one is an attachment of the same container: then an element with the key
+        /// given here waits until the other gives the port up.
+        case refuse(waitingAs: [Datum])
         /// It is shared by the network's attachments; `drop` wins.
         case share
     }
@@ -100,7 +101,10 @@ struct Entries: Equatable {
 
     /// A chain that a network's attachments with the same subnets share: its name says what is in it.
     static func networkChain(_ kind: String, _ network: String, _ subnets: [IPPrefix], _ rules: [Rule]) -> Chain {
-        let content = SHA512.hex(subnets.map(\.description).joined(separator: " "), length: 16)
+        // Not `joined`, which searches the whole process for a conformance.
+        var words = ""
+        for subnet in subnets { words += words.isEmpty ? subnet.description : " " + subnet.description }
+        let content = SHA512.hex(words, length: 16)
         return Chain(
             "\(kind)-\(FilterOwner.networkTag(network))-\(content)", comment: FilterOwner.networkComment(network),
             rules: rules)
@@ -119,9 +123,15 @@ struct Entries: Equatable {
             let mappings = forward.mappings(family)
             for mapping in mappings {
                 let key: [Datum] = [.transport(mapping.transport), .port(mapping.hostPort)]
+                func clash(_ host: IPAddress?, port: UInt16) -> Clash {
+                    let any = IPAddress(family: family, number: 0)
+                    return .refuse(waitingAs: [.address(host ?? any)] + key + [.address(address.address), .port(port)])
+                }
                 if !conditions.isEmpty {
                     let name = Self.ownerChain(owner)
-                    add(BaseLayout.conditionalPorts(family), key, .verdict(.jump(name)), owner.comment, .refuse)
+                    add(
+                        BaseLayout.conditionalPorts(family), key, .verdict(.jump(name)), owner.comment,
+                        clash(nil, port: 0))
                     var statements: [Statement] = [.match(.transport, key[0]), .match(.destinationPort, key[1])]
                     if let host = mapping.certainAddress { statements.insert(.to(IPPrefix(host: host)), at: 0) }
                     statements += conditions + [.destinationTo(address.address, port: mapping.containerPort)]
@@ -130,9 +140,13 @@ struct Entries: Equatable {
                 }
                 let value = Element.Value.data([.address(address.address), .port(mapping.containerPort)])
                 if let host = mapping.certainAddress {
-                    add(BaseLayout.hostAddressPorts(family), [.address(host)] + key, value, owner.comment, .refuse)
+                    add(
+                        BaseLayout.hostAddressPorts(family), [.address(host)] + key, value, owner.comment,
+                        clash(host, port: mapping.containerPort))
                 } else {
-                    add(BaseLayout.hostPorts(family), key, value, owner.comment, .refuse)
+                    add(
+                        BaseLayout.hostPorts(family), key, value, owner.comment,
+                        clash(nil, port: mapping.containerPort))
                 }
             }
             if !mappings.isEmpty { add(forward.sourceRewrite, address, owner) }
@@ -143,7 +157,9 @@ struct Entries: Equatable {
     }
 
     /// The chain of an owner whose ports have conditions.
-    static func ownerChain(_ owner: FilterOwner) -> String { "hostports-\(owner.tag)" }
+    static func ownerChain(_ owner: FilterOwner) -> String { ownerChain(tag: owner.tag) }
+
+    static func ownerChain(tag: some StringProtocol) -> String { "hostports-\(tag)" }
 
     private mutating func add(_ rewrite: PortForward.SourceRewrite, _ address: IPPrefix, _ owner: FilterOwner) {
         let target: String

@@ -25,8 +25,9 @@ public struct FilterOwner: Hashable, Sendable, CustomStringConvertible {
     /// The reference plugins hash the same texts for the comments of their masquerade rules.
     public let tag: String
 
-    /// The comment of an entry: the tag and, for people, what it stands for; cut to what `nft` allows.
-    public var comment: String { "\(tag) \(network) \(containerID.prefix(12))/\(interfaceName)" }
+    /// The comment of an entry: the tag and, for people, what it stands for. A long network's name is cut, so that the rest
+    /// keeps within what `nft` allows.
+    public var comment: String { "\(tag) \(network.prefix(60)) \(containerID.prefix(12))/\(interfaceName)" }
 
     /// The comment of what a network's attachments share.
     public static func networkComment(_ network: String) -> String { "\(networkTag(network)) \(network)" }
@@ -36,9 +37,15 @@ public struct FilterOwner: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether a comment is one of the same container's, on whichever network and interface.
     public func isOfSameContainer(_ comment: String?) -> Bool {
-        guard let comment, let slash = comment.lastIndex(of: "/") else { return false }
-        let interface = comment[comment.index(after: slash)...]
-        return comment.prefix { $0 != " " }.hasSuffix("-" + SHA512.hex("\(interface):\(containerID)", length: 16))
+        guard let comment else { return false }
+        let text = "\(Self.interface(comment)):\(containerID)"
+        return comment.prefix { $0 != " " }.hasSuffix("-" + SHA512.hex(text, length: 16))
+    }
+
+    /// The interface's name that a comment ends with; empty when it has none.
+    static func interface(_ comment: String?) -> String {
+        guard let comment, let slash = comment.lastIndex(of: "/") else { return "" }
+        return String(comment[comment.index(after: slash)...])
     }
 
     /// For error messages.

@@ -15,6 +15,9 @@ public final class NFTables: PacketFilter {
     /// The back end of the calling thread's namespace.
     public init() throws(NetfilterError) { session = try NFTablesSession() }
 
+    /// The back end of the namespace `session` is in.
+    public init(session: NFTablesSession) { self.session = session }
+
     /// The back end of `namespace`.
     public init(in namespace: borrowing NetworkNamespace) throws(NetfilterError) {
         session = try NFTablesSession(in: namespace)
@@ -78,8 +81,13 @@ public final class NFTables: PacketFilter {
                 commands += TableCommand.commands(for: base, isNew: true)
             }
         }
-        for entry in wanted.entries {
-            guard present.contains(entry.table), let found = try found(entry) else {
+        for var entry in wanted.entries {
+            var found = present.contains(entry.table) ? try found(entry) : nil
+            if let waiting = entry.waiting(behind: found, owner) {
+                entry = waiting
+                found = try self.found(entry)
+            }
+            guard let found else {
                 commands.append(.addElements(entry.table, set: entry.set.name, [entry.element], isNew: true))
                 continue
             }
@@ -102,8 +110,6 @@ public final class NFTables: PacketFilter {
         case .share: return entry.element.value == .verdict(.drop) && found.value != entry.element.value
         case .takeOver: return found != entry.element
         case .refuse:
-            // podman publishes a container's ports on every network it connects the container to: the first keeps them.
-            if !owner.owns(found.comment), owner.isOfSameContainer(found.comment) { return false }
             guard owner.owns(found.comment) else {
                 let words = entry.element.key.map(\.nftText).joined(separator: " . ")
                 throw .conflict(subject: "host port \(words)", owner: found.comment)
@@ -151,12 +157,14 @@ public final class NFTables: PacketFilter {
     public func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
         try retried { () throws(NetfilterError) in
             let generation = try session.generation()
+            let tables = try session.tables()
             var commands: [TableCommand] = []
-            for place in BaseLayout.places(parts) {
+            for place in BaseLayout.places(parts) where tables.contains(place.table) {
                 let own = try elements(of: place, tag: owner.tag)
                 if !own.isEmpty { commands.append(.removeElements(place.table, set: place.set.name, own)) }
             }
             guard !commands.isEmpty else { return }
+            commands += try successions(commands).commands
             if parts.contains(.portForward), commands.contains(where: { Self.leads($0, to: Entries.ownerChain(owner)) })
             {
                 commands.append(.removeChain(BaseLayout.inet, Entries.ownerChain(owner)))
@@ -185,12 +193,12 @@ public final class NFTables: PacketFilter {
                     }
                 }
             }
+            let successions = try successions(commands)
+            commands += successions.commands
+            kept += successions.elements
             // Chains nothing leads to any more.
             kept += try removals(FilterParts.all.subtracting(parts)) { _ in false }.kept
-            let used = Set(
-                kept.compactMap { element -> String? in
-                    if case .verdict(let verdict) = element.value { verdict.chain } else { nil }
-                })
+            let used = Set(kept.compactMap(\.chain))
             for chain in try session.chains(of: BaseLayout.inet)
             where chain.comment?.hasPrefix(prefix) == true && chain.hook == nil && !used.contains(chain.name) {
                 commands.append(.removeChain(BaseLayout.inet, chain.name))
@@ -201,7 +209,7 @@ public final class NFTables: PacketFilter {
 
     private static func leads(_ command: TableCommand, to chain: String) -> Bool {
         guard case .removeElements(_, _, let elements, _) = command else { return false }
-        return elements.contains { $0.value == .verdict(.jump(chain)) }
+        return elements.contains { $0.chain == chain }
     }
 
     private func removals(
@@ -219,7 +227,7 @@ public final class NFTables: PacketFilter {
     }
 
     /// The elements of a set; none when it is not there.
-    private func elements(of place: BaseLayout.Place, tag: String? = nil) throws(NetfilterError) -> [Element] {
+    func elements(of place: BaseLayout.Place, tag: String? = nil) throws(NetfilterError) -> [Element] {
         do {
             return try session.elements(of: place.set, in: place.table, tag: tag)
         } catch {
@@ -240,8 +248,13 @@ public final class NFTables: PacketFilter {
             if identifier == BaseLayout.inet { base.chains += wanted.chains }
             if let repair = try repairs(base).first { throw .missing("in the packet filter: \(repair.subject)") }
         }
-        for entry in wanted.entries {
-            guard let found = try found(entry), try !isReplaced(found, by: entry, owner) else {
+        for var entry in wanted.entries {
+            var found = try found(entry)
+            if let waiting = entry.waiting(behind: found, owner) {
+                entry = waiting
+                found = try self.found(entry)
+            }
+            guard let found, try !isReplaced(found, by: entry, owner) else {
                 throw .missing("element \(entry.table) \(entry.set.name) { \(entry.element.nftText) }")
             }
         }

@@ -7,10 +7,17 @@ internal import System
 /// process; nothing is run when there is nothing of theirs.
 public struct ReferenceLeftovers {
     private let session: NFTablesSession
-    private let environment: Environment
+    /// Where to look for programs; nil is the process's own, which is read only where it is needed.
+    private let environment: Environment?
 
     /// Looks in the calling thread's namespace.
     public init() throws(NetfilterError) { try self.init(environment: .current()) }
+
+    /// Looks in the namespace `session` is in.
+    public init(session: NFTablesSession) {
+        self.session = session
+        environment = nil
+    }
 
     init(environment: Environment) throws(NetfilterError) {
         session = try NFTablesSession()
@@ -143,6 +150,7 @@ public struct ReferenceLeftovers {
         _ owner: FilterOwner, _ addresses: [IPAddress], _ parts: FilterParts
     ) throws(NetfilterError) {
         for family in [AddressFamily.ipv4, .ipv6] where LegacyTables.isUsed(family) {
+            let environment = environment ?? .current()
             guard let programs = IPTables.find(family, environment, variants: ["-legacy", ""]) else { continue }
             let iptables = IPTables([family: programs], environment: environment)
             try iptables.change(family, isNeeded: false) { plan throws(NetfilterError) in

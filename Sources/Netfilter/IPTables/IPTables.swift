@@ -116,6 +116,10 @@ public final class IPTables: PacketFilter {
             "\(family == .ipv4 ? "iptables" : "ip6tables") is not usable: its -save and -restore are not in PATH")
     }
 
+    /// The lock that is held while a family's rules are changed, and by the program that changes them: a plugin that was
+    /// killed leaves one that finishes, and who comes after must not look before it has.
+    private static let lockName = "iptables"
+
     /// Reads, plans and changes; again when somebody else was faster.
     func change(
         _ family: AddressFamily, isNeeded: Bool, _ plan: (inout IPTablesPlan) throws(NetfilterError) -> Void
@@ -124,12 +128,14 @@ public final class IPTables: PacketFilter {
             if isNeeded { throw Self.missing(family) }
             return
         }
+        let lock = try Self.lock()
         for attempt in 1... {
             var made = IPTablesPlan(family, present: IPTablesDump(try run(programs.save, [])))
             try plan(&made)
             if made.script.isEmpty { return }
             do {
-                _ = try run(programs.restore, ["--noflush", "--wait"], input: made.script.text)
+                _ = try run(
+                    programs.restore, ["--noflush", "--wait"], input: made.script.text, inherited: [lock.descriptor])
                 return
             } catch {
                 // A rule we meant to remove is gone, a chain is in use again: look again.
@@ -138,12 +144,23 @@ public final class IPTables: PacketFilter {
         }
     }
 
-    private func run(_ path: String, _ arguments: [String], input: String = "") throws(NetfilterError) -> String {
+    private static func lock() throws(NetfilterError) -> FileLock {
+        do {
+            return try FileLock(try LockFiles.path(lockName))
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    private func run(
+        _ path: String, _ arguments: [String], input: String = "", inherited: [Int32] = []
+    ) throws(NetfilterError) -> String {
         let name = path.split(separator: "/").last.map(String.init) ?? path
         let outcome: ProcessOutcome
         do {
             outcome = try Spawn.run(
-                path, arguments: [name] + arguments, environment: environment, input: Array(input.utf8))
+                path, arguments: [name] + arguments, environment: environment, input: Array(input.utf8),
+                inherited: inherited)
         } catch {
             throw .system(error)
         }
@@ -171,13 +188,18 @@ extension FilterRule {
 extension IPTables {
     /// Whether the namespace's iptables has any of the chains this back end and the reference plugins make: found out over
     /// netlink for iptables-nft; for the old iptables, whether it has tables at all. Starts no program.
-    public static func isInUse() throws(NetfilterError) -> Bool {
+    ///
+    /// - Parameter session: one in the calling thread's namespace; not asked for where the old iptables has tables.
+    public static func isInUse(
+        _ session: @autoclosure () throws(NetfilterError) -> NFTablesSession
+    ) throws(NetfilterError) -> Bool {
         if LegacyTables.isUsed(.ipv4) || LegacyTables.isUsed(.ipv6) { return true }
-        let session = try NFTablesSession()
+        let session = try session()
         for table in try session.tables() where [.ip, .ip6].contains(table.family) {
             guard ["nat", "filter"].contains(table.name) else { continue }
             if try session.chains(of: table).contains(where: { $0.name.hasPrefix("CNI-") }) { return true }
         }
-        return false
+        // A program that a killed plugin left may be making the first ones just now.
+        return (try? LockFiles.path(lockName)).map(FileLock.isTaken) ?? false
     }
 }

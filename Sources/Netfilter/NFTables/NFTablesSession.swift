@@ -220,7 +220,7 @@ public final class NFTablesSession {
     // MARK: -
 
     private func dump<Value>(
-        _ subject: String, _ message: nf_tables_msg_types, family: UInt8,
+        _ subject: @autoclosure () -> String, _ message: nf_tables_msg_types, family: UInt8,
         _ filter: (inout MessageBuilder) -> Void = { _ in }, decode: (UInt8, Attributes) -> Value?
     ) throws(NetfilterError) -> [Value] {
         do {
@@ -237,12 +237,12 @@ public final class NFTablesSession {
             }
         } catch {
             if error.errno == .noSuchFileOrDirectory { return [] }
-            throw .kernel(subject: subject, errno: error.errno, message: error.message)
+            throw .kernel(subject: subject(), errno: error.errno, message: error.message)
         }
     }
 
     private func dumpLists(
-        _ subject: String, _ set: ElementSet, _ table: Table.Identifier, _ tag: [UInt8]?
+        _ subject: @autoclosure () -> String, _ set: ElementSet, _ table: Table.Identifier, _ tag: [UInt8]?
     ) throws(NetfilterError) -> [RawElement] {
         do {
             return try session.dump { builder in
@@ -256,7 +256,7 @@ public final class NFTablesSession {
                 return true
             }
         } catch {
-            throw .kernel(subject: subject, errno: error.errno, message: error.message)
+            throw .kernel(subject: subject(), errno: error.errno, message: error.message)
         }
     }
 }

@@ -25,14 +25,16 @@ public struct FirewallCommands: PluginCommands {
         let configuration = try FirewallConfiguration(request)
         let owner = FilterOwner(request.attachment)
         try withTransaction { transaction in
-            if let firewalld = try firewalld(configuration) {
+            // Asked once: it may come or go meanwhile, and one of the two must have the container.
+            let firewalld = try firewalld(configuration)
+            if let firewalld {
                 for source in sources(chained) where try firewalld.addSource(source, zone: configuration.zone) {
                     transaction.push("the firewalld source \(source)") {
                         _ = try firewalld.removeSource(source, zone: configuration.zone)
                     }
                 }
             }
-            if let rule = try rule(configuration, chained) {
+            if let rule = try rule(configuration, chained, isFirewalld: firewalld != nil) {
                 try system.packetFilter(configuration.backend.filter).add([.firewall(rule)], for: owner)
             }
         }
@@ -69,13 +71,14 @@ public struct FirewallCommands: PluginCommands {
     public func check(_ request: Request) throws {
         let chained = try previous(request)
         let configuration = try FirewallConfiguration(request)
-        if let firewalld = try firewalld(configuration) {
+        let firewalld = try firewalld(configuration)
+        if let firewalld {
             for source in sources(chained) where try !firewalld.hasSource(source, zone: configuration.zone) {
                 throw CNIError(
                     CNIError.Code.internal, "\(source) is not a source of firewalld's zone \(configuration.zone)")
             }
         }
-        guard let rule = try rule(configuration, chained) else { return }
+        guard let rule = try rule(configuration, chained, isFirewalld: firewalld != nil) else { return }
         try system.checkFilterRules(
             [.firewall(rule)], of: FilterOwner(request.attachment), configuration.backend.filter)
     }
@@ -125,8 +128,9 @@ public struct FirewallCommands: PluginCommands {
     }
 
     /// The rules of the packet filter; nil when firewalld does all there is to do.
-    private func rule(_ configuration: FirewallConfiguration, _ chained: ChainedResult) throws -> Firewall? {
-        let isFirewalld = try firewalld(configuration) != nil
+    private func rule(
+        _ configuration: FirewallConfiguration, _ chained: ChainedResult, isFirewalld: Bool
+    ) throws -> Firewall? {
         if isFirewalld, configuration.ingress == .open { return nil }
         if configuration.ingress != .open, chained.bridge == nil {
             throw CNIError(

@@ -12,6 +12,7 @@ struct DaemonlessNetwork {
     let configuration: OverlayConfiguration
     let system: any HostSystem
     let overlay: any OverlayHost
+    let host: HostAttachment
 
     private var identity: NetworkIdentity { configuration.identity }
 
@@ -67,9 +68,12 @@ struct DaemonlessNetwork {
         return plan
     }
 
+    /// The pools of this host, without the addresses asked for.
+    func ownPools(_ plan: Plan) -> AddressPools { AddressPools(configuration.subnets, share: plan.share) }
+
     /// The pools of this host.
     func pools(_ plan: Plan) throws -> AddressPools {
-        var pools = AddressPools(configuration.subnets, share: plan.share)
+        var pools = ownPools(plan)
         pools.include(configuration.requested, of: configuration.subnets)
         return pools
     }
@@ -83,13 +87,14 @@ struct DaemonlessNetwork {
     /// - Returns: the namespace.
     func prepare(_ plan: Plan, _ lock: any HeldLock, _ transaction: inout Transaction) throws -> Container {
         let path = identity.namespacePath
-        if let container = try overlay.open(path), try isReady(container, plan) {
+        if let container = try overlay.open(path), try isReady(container, plan),
+            try !configuration.hostAccess || host.isReady(container, path)
+        {
             try admit(plan, &transaction)
             return container
         }
         try lock.change(to: .exclusive)
-        let isNew = try overlay.open(path) == nil
-        if isNew { try refuseOverlap() }
+        if try overlay.open(path) == nil { try configuration.refuseOverlap(with: system.hostStack()) }
         transaction.push("the overlay namespace") { try removeIfUnused(lock) }
         let container = try overlay.make(identity)
         try plan.segment.apply(
@@ -97,7 +102,17 @@ struct DaemonlessNetwork {
         ) { (try? overlay.holder(vni: plan.segment.vni, port: plan.segment.port, except: path)) ?? nil }
         try PeerEntries.apply(try floodingRequests(container, plan), to: container.stack)
         try admit(plan, &transaction)
+        try connectHost(container, plan, &transaction)
         return container
+    }
+
+    /// Connects the host when that is wanted; the lock is held alone.
+    private func connectHost(_ container: Container, _ plan: Plan, _ transaction: inout Transaction) throws {
+        let path = identity.namespacePath
+        guard configuration.hostAccess, try !host.isReady(container, path) else { return }
+        let prepared = PreparedNetwork(
+            path: path, mtu: plan.segment.mtu, pools: ownPools(plan), exclusions: configuration.exclusions)
+        _ = try host.make(configuration, container, prepared, &transaction)
     }
 
     private func isReady(_ container: Container, _ plan: Plan) throws -> Bool {
@@ -121,40 +136,29 @@ struct DaemonlessNetwork {
             peers + [plan.segment.local], identity, vni: plan.segment.vni, port: plan.segment.port)
     }
 
-    /// A subnet that the host has a route into would be cut in two.
-    private func refuseOverlap() throws {
-        let host = try system.hostStack()
-        for (index, subnet) in configuration.subnets.enumerated() {
-            let found = try host.routes(family: subnet.prefix.family).first { route in
-                route.destination.length > 0 && route.destination.overlaps(subnet.prefix)
-            }
-            guard let found else { continue }
-            let link = try found.link.flatMap { try host.link(index: $0)?.name }
-            throw DecodingError(
-                path: configuration.subnets.count == 1 ? "subnet" : "subnets[\(index)]",
-                reason: "\(subnet.prefix) overlaps with this host's route to \(found.destination)"
-                    + (link.map { " by \($0)" } ?? "") + "; give the network another subnet on all hosts")
-        }
-    }
-
     // MARK: Removing
 
     /// Takes the namespace and the filter away when no container uses them and nobody is about to.
     func removeIfUnused(_ lock: any HeldLock) throws {
         guard lock.tryChange(to: .exclusive) else { return }
-        try Self.removeUnused(identity.namespacePath, overlay)
+        try Self.removeUnused(identity.namespacePath, overlay, host)
     }
 
     /// The same with the lock held alone.
-    static func removeUnused(_ path: String, _ overlay: any OverlayHost) throws {
+    static func removeUnused(_ path: String, _ overlay: any OverlayHost, _ host: HostAttachment) throws {
         let name = PreparedNetwork.name(ofPath: path)
         if let container = try overlay.open(path) {
             let links = try container.stack.links()
-            if links.contains(where: { $0.kind == "veth" }) { return }
+            if links.contains(where: \.isContainerPort) { return }
+            // The other network's own DEL or GC knows whose address the host has there.
+            let port = links.first { $0.name == HostAccess.portName }
+            if let port, !host.owns(port, path) { return }
+            if port != nil || HostAttachment.isWanted(host.request.configuration) { try host.removeUnused(path) }
             // First, so that its VNI is free at once.
             for link in links where link.kind == "vxlan" { try container.stack.removeLink(index: link.index) }
         }
-        try overlay.remove(name)
+        // The namespace last: while it is there, the next DEL finds that something is to be done.
         try overlay.removeMembers(shortIdentifier: String(name.dropFirst(2)))
+        try overlay.remove(name)
     }
 }

@@ -1,6 +1,7 @@
 internal import CNI
 internal import JSON
 internal import NetworkTypes
+internal import System
 
 /// The request as the `ipam` delegate gets it: with the addresses this host may hand out.
 enum DelegateRequest {
@@ -48,6 +49,47 @@ enum DelegateRequest {
     static func releasing(_ request: Request) throws -> Request {
         guard type(request.configuration) == "host-local" else { return request }
         return try rewritten(request, ipam: ((try? request.configuration.ipam.object()) ?? nil) ?? Object())
+    }
+
+    /// The same for another attachment, of which nothing is asked for.
+    static func renamed(_ request: Request, _ owner: Attachment) throws -> Request {
+        var root = try request.configuration.root.object() ?? Object()
+        for member in root.members where ["runtimeconfig", "args"].contains(member.key.lowercased()) {
+            root[member.key] = nil
+        }
+        let call = request.invocation
+        var environment = call.environment
+        environment["CNI_CONTAINERID"] = owner.containerID
+        environment["CNI_IFNAME"] = owner.interfaceName
+        environment["CNI_ARGS"] = ""
+        let bytes = Array(Value.object(root).text().utf8)
+        return Request(
+            invocation: Invocation(
+                command: call.command, containerID: owner.containerID, netns: call.netns,
+                interfaceName: owner.interfaceName, path: call.path, environment: environment, input: bytes),
+            configuration: try NetworkConfiguration(parsing: bytes))
+    }
+
+    /// The request for GC with one more attachment that is valid; without a list nothing is released anyway.
+    static func keeping(_ request: Request, _ owner: Attachment) throws -> Request {
+        guard try request.configuration.validAttachments().known != nil else { return request }
+        var root = try request.configuration.root.object() ?? Object()
+        let keys = ["cni.dev/valid-attachments", "cni.dev/attachments"]
+        for member in root.members where keys.contains(member.key.lowercased()) {
+            guard case .array(let list) = member.value else { continue }
+            let entry: Value = [
+                "containerID": .string(owner.containerID), "ifname": .string(owner.interfaceName),
+            ]
+            root[member.key] = .array(list + [entry])
+        }
+        let bytes = Array(Value.object(root).text().utf8)
+        let call = request.invocation
+        return Request(
+            invocation: Invocation(
+                command: call.command, containerID: call.containerID, netns: call.netns,
+                interfaceName: call.interfaceName, arguments: call.arguments, path: call.path,
+                environment: call.environment, input: bytes),
+            configuration: try NetworkConfiguration(parsing: bytes))
     }
 
     private static func rewritten(_ request: Request, ipam: Object) throws -> Request {

@@ -16,7 +16,10 @@ extension OverlayCommands {
                 previous.interfaces.count > 2
             else { throw Self.failure("prevResult has no interfaces of an overlay") }
             guard let segment = try overlay.open(path) else { throw Self.failure("namespace \(path) is gone") }
-            try checkSegment(configuration, previous, segment)
+            try checkSegment(request, configuration, previous, segment)
+            if configuration.hostAccess, try !host(request).isReady(segment, path) {
+                throw Self.failure("hostAccess: the host is not connected to the network")
+            }
             let container = try system.container(at: request.invocation.netns)
             try checkPair(request, previous, segment, container)
             try checkAddresses(previous, configuration, container, request.attachment.interfaceName)
@@ -33,7 +36,7 @@ extension OverlayCommands {
     private static func failure(_ message: String) -> CNIError { CNIError(CNIError.Code.internal, message) }
 
     private func checkSegment(
-        _ configuration: OverlayConfiguration, _ previous: CNIResult, _ segment: Container
+        _ request: Request, _ configuration: OverlayConfiguration, _ previous: CNIResult, _ segment: Container
     ) throws {
         let observed = try ObservedSegment(segment.stack)
         guard let bridge = observed.bridge, bridge.kind == "bridge", bridge.isUp else {
@@ -52,7 +55,8 @@ extension OverlayCommands {
             throw Self.failure("gateway address \(gateway) is not on \(OverlaySegment.bridgeName)")
         }
         guard configuration.isDaemonless else { return }
-        let network = DaemonlessNetwork(configuration: configuration, system: system, overlay: overlay)
+        let network = DaemonlessNetwork(
+            configuration: configuration, system: system, overlay: overlay, host: host(request))
         let plan = try network.plan()
         if let change = plan.segment.changes(from: observed).first {
             throw Self.failure("the overlay namespace is not as wanted: \(change)")

@@ -14,15 +14,25 @@ extension OverlayCommands {
             var errors = ErrorCollector()
             let isDaemonless = OverlayConfiguration.isDaemonless(request.configuration)
             let tag = AttachmentTag(request.attachment)
+            let host = host(request)
+            let mayHaveHost = HostAttachment.isWanted(request.configuration)
+            var hostPaths: [String] = []
             for path in errors.attempt({ try candidates(request) }) ?? [] {
                 errors.attempt {
-                    guard try removeLink(tag, path), isDaemonless else { return }
-                    try removeNetworkIfUnused(path)
+                    let isUnused = try removeLink(tag, path)
+                    if try isUnused && host.isThere(path) { hostPaths.append(path) }
+                    guard isUnused, isDaemonless else { return }
+                    try removeNetworkIfUnused(path, host)
                 }
             }
             if !isDaemonless {
                 errors.attempt { try ignoringAbsence { try daemon(request).withdraw() } }
             }
+            if mayHaveHost, hostPaths.isEmpty, let identity = try? OverlayConfiguration.identity(request.configuration)
+            {
+                hostPaths = [identity.namespacePath]
+            }
+            for path in hostPaths { errors.attempt { try disconnectHost(path, host) } }
             errors.attempt { try system.releaseAddresses(DelegateRequest.releasing(request)) }
             try errors.throwIfAny()
         }
@@ -61,16 +71,23 @@ extension OverlayCommands {
     private func removeLink(_ tag: AttachmentTag, _ path: String) throws -> Bool {
         guard let segment = try overlay.open(path) else { return try overlay.paths().contains(path) }
         guard let link = try segment.stack.link(named: tag.linkName) else {
-            return try !segment.stack.links().contains { $0.kind == "veth" }
+            return try !segment.stack.links().contains(where: \.isContainerPort)
         }
         guard link.alias == nil || tag.owns(alias: link.alias) else { return false }
         try segment.stack.removeLink(index: link.index)
-        return try !segment.stack.links().contains { $0.kind == "veth" }
+        return try !segment.stack.links().contains(where: \.isContainerPort)
     }
 
-    private func removeNetworkIfUnused(_ path: String) throws {
+    /// The same as the daemon does with the network, and what it does not: the host's address is given back.
+    private func disconnectHost(_ path: String, _ host: HostAttachment) throws {
         let lock = try overlay.lock(PreparedNetwork.name(ofPath: path), .exclusive)
-        try DaemonlessNetwork.removeUnused(path, overlay)
+        try host.removeUnused(path)
+        withExtendedLifetime(lock) {}
+    }
+
+    private func removeNetworkIfUnused(_ path: String, _ host: HostAttachment) throws {
+        let lock = try overlay.lock(PreparedNetwork.name(ofPath: path), .exclusive)
+        try DaemonlessNetwork.removeUnused(path, overlay, host)
         withExtendedLifetime(lock) {}
     }
 
@@ -85,12 +102,18 @@ extension OverlayCommands {
             let entries = try request.configuration.validAttachments().known
             let kept = entries.map { Set($0.map { AttachmentTag(network: network, $0).linkName }) }
             let isDaemonless = OverlayConfiguration.isDaemonless(request.configuration)
+            let host = host(request)
+            var releasing = errors.attempt { try DelegateRequest.releasing(request) }
             if let identity = errors.attempt({ try OverlayConfiguration.identity(request.configuration) }) {
                 let path = identity.namespacePath
                 let removed = errors.attempt { try removeGarbage(network, path, kept) } ?? []
                 if isDaemonless {
                     errors.attempt {
-                        if try overlay.paths().contains(path) { try removeNetworkIfUnused(path) }
+                        if try overlay.paths().contains(path) {
+                            try removeNetworkIfUnused(path, host)
+                        } else {
+                            try overlay.removeMembers(shortIdentifier: identity.shortIdentifier)
+                        }
                     }
                 } else {
                     for owner in removed {
@@ -101,9 +124,14 @@ extension OverlayCommands {
                             }
                         }
                     }
+                    let hadHost = errors.attempt { try host.isThere(path) } ?? false
+                    if hadHost || HostAttachment.isWanted(request.configuration) {
+                        errors.attempt { try disconnectHost(path, host) }
+                    }
                 }
+                releasing = releasing.flatMap { request in errors.attempt { try host.kept(request, path) } }
             }
-            errors.attempt { try system.collectAddresses(DelegateRequest.releasing(request)) }
+            if let releasing { errors.attempt { try system.collectAddresses(releasing) } }
             try errors.throwIfAny()
         }
     }

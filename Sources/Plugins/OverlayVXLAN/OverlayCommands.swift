@@ -25,6 +25,11 @@ public struct OverlayCommands: PluginCommands {
         self.init(system: system, overlay: KernelOverlayHost(system: system))
     }
 
+    /// The host's own part in a network.
+    func host(_ request: Request) -> HostAttachment {
+        HostAttachment(request: request, system: system, overlay: overlay)
+    }
+
     // MARK: ADD
 
     /// Connects the container (CNI specification, ADD). With a daemon, every live host of the network knows the container
@@ -52,7 +57,8 @@ public struct OverlayCommands: PluginCommands {
         _ request: Request, _ configuration: OverlayConfiguration, _ container: Container,
         _ transaction: inout Transaction
     ) throws -> CNIResult {
-        let network = DaemonlessNetwork(configuration: configuration, system: system, overlay: overlay)
+        let network = DaemonlessNetwork(
+            configuration: configuration, system: system, overlay: overlay, host: host(request))
         let plan = try network.plan()
         let prepared = PreparedNetwork(
             path: configuration.identity.namespacePath, mtu: plan.segment.mtu,
@@ -69,12 +75,18 @@ public struct OverlayCommands: PluginCommands {
         _ transaction: inout Transaction
     ) throws -> CNIResult {
         let daemon = DaemonNetwork(request: request, socket: configuration.socket, overlay: overlay)
+        if try !overlay.paths().contains(configuration.identity.namespacePath) {
+            try configuration.refuseOverlap(with: system.hostStack())
+        }
         // Not knowing of us yet, the daemon may have removed the network with another container before the lock was ours.
         for _ in 0..<3 {
             var prepared = try daemon.prepare(configuration)
             prepared.pools = try limited(prepared.pools, request, configuration)
+            let preparedHost = try prepareHost(request, configuration, prepared, &transaction)
             let lock = try overlay.lock(prepared.name, .shared)
-            guard let segment = try overlay.open(prepared.path) else { continue }
+            guard
+                let segment = try connectHost(request, configuration, prepared.path, preparedHost, lock, &transaction)
+            else { continue }
             // The daemon remembers that this ADD is under way.
             transaction.push("the endpoint's announcement") { try daemon.withdraw() }
             let plan = try connect(request, configuration, container, segment, prepared, &transaction)
@@ -85,7 +97,49 @@ public struct OverlayCommands: PluginCommands {
             return plan.result
         }
         throw CNIError(
-            CNIError.Code.tryAgain, "the network's namespace went away while the container was being connected")
+            CNIError.Code.tryAgain, "the network's namespace, made by swiftletd, is not to be seen",
+            details: "swiftletd must share the host's mounts: no PrivateTmp= or ProtectSystem= in its unit")
+    }
+
+    /// Asks the daemon for an address for the host, unless it is connected already.
+    private func prepareHost(
+        _ request: Request, _ configuration: OverlayConfiguration, _ prepared: PreparedNetwork,
+        _ transaction: inout Transaction
+    ) throws -> PreparedNetwork? {
+        let (host, path) = (host(request), prepared.path)
+        guard configuration.hostAccess, try !(overlay.open(path).map { try host.isReady($0, path) } ?? false) else {
+            return nil
+        }
+        var own = configuration
+        own.requested = []
+        let daemon = try host.daemon(socket: configuration.socket)
+        transaction.push("the host's announcement") { [overlay] in
+            // Another ADD may have connected it.
+            if try !(overlay.open(path).map { try host.isReady($0, path) } ?? false) { try daemon.withdraw() }
+        }
+        return try daemon.prepare(own)
+    }
+
+    /// Connects the host when that is wanted, and tells the others; the lock is then kept alone.
+    ///
+    /// - Returns: the overlay namespace; nil when it, or the host's connection, was removed meanwhile.
+    private func connectHost(
+        _ request: Request, _ configuration: OverlayConfiguration, _ path: String, _ prepared: PreparedNetwork?,
+        _ lock: any HeldLock, _ transaction: inout Transaction
+    ) throws -> Container? {
+        let host = host(request)
+        guard let segment = try overlay.open(path) else { return nil }
+        guard configuration.hostAccess, try !host.isReady(segment, path) else { return segment }
+        guard let prepared, prepared.path == path else { return nil }
+        try lock.change(to: .exclusive)
+        // Others had the lock in between.
+        guard let segment = try overlay.open(path) else { return nil }
+        guard try !host.isReady(segment, path) else { return segment }
+        let (addresses, mac) = try host.make(configuration, segment, prepared, &transaction)
+        var own = configuration
+        (own.names, own.aliases) = ([], [])
+        try host.daemon(socket: configuration.socket).publish(addresses, mac, link: HostAccess.portName, own)
+        return segment
     }
 
     private func limited(_ pools: AddressPools, _ request: Request, _ configuration: OverlayConfiguration) throws
@@ -149,7 +203,7 @@ public struct OverlayCommands: PluginCommands {
                     let pools: AddressPools
                     if configuration.isDaemonless {
                         let network = DaemonlessNetwork(
-                            configuration: configuration, system: system, overlay: overlay)
+                            configuration: configuration, system: system, overlay: overlay, host: host(request))
                         pools = try network.pools(network.plan())
                         _ = try overlay.members(configuration.identity)
                     } else {

@@ -47,6 +47,8 @@ struct OverlayConfiguration {
     var peers: Peers?
     /// `multicast`: broadcast and multicast cross hosts.
     var multicast = false
+    /// `hostAccess`: the host has an address in the network.
+    var hostAccess = false
     /// `socket`; nil is the usual one.
     var socket: String?
     /// The MAC asked for.
@@ -72,6 +74,7 @@ struct OverlayConfiguration {
         exclusions = try SubnetDecoding.exclusions(root.member("exclude"), subnets)
         isInternal = try root.member("internal").bool() ?? false
         multicast = try root.member("multicast").bool() ?? false
+        hostAccess = try root.member("hostAccess").bool() ?? false
         socket = try root.member("socket").string().flatMap { $0.isEmpty ? nil : $0 }
         underlay = try Self.interfaceName(root.member("interface"))
         try decodeSegment(root)
@@ -170,9 +173,10 @@ struct OverlayConfiguration {
         requested = try Self.requested(configuration, arguments)
         for key in [try configuration.runtimeConfig.member("mac"), try configuration.args.member("cni").member("mac")] {
             guard mac == nil, let text = try key.string(), !text.isEmpty else { continue }
-            mac =
-                try Self.mac(text)
-                ?? { throw key.error("\"\(text)\" is not a unicast MAC address like 02:42:c0:a8:00:64") }()
+            guard let address = Self.mac(text) else {
+                throw key.error("\"\(text)\" is not a unicast MAC address like 02:42:c0:a8:00:64")
+            }
+            mac = address
         }
         if mac == nil, let text = arguments["MAC"], !text.isEmpty {
             guard let address = Self.mac(text) else {
@@ -208,10 +212,9 @@ struct OverlayConfiguration {
     }
 
     private func refuse(_ root: Reader) throws(DecodingError) {
-        if try root.member("hostAccess").bool() == true {
+        if hostAccess, try root.member("ipam").member("type").string() ?? "host-local" != "host-local" {
             throw try root.member("hostAccess").error(
-                "the host itself has no part in the network; reach containers by the gateway bridge (gwbridge-nat)",
-                kind: .unsupported)
+                "the host's own address comes from host-local; use it as \"ipam\"", kind: .unsupported)
         }
         for address in requested {
             guard let subnet = subnets.first(where: { $0.prefix.contains(address) }) else {
@@ -222,7 +225,7 @@ struct OverlayConfiguration {
                 throw DecodingError(path: "ips", reason: "\(address) is the gateway of \(subnet.prefix)")
             }
         }
-        if case .group? = peers, subnets.contains(where: { $0.range == nil }), requested.isEmpty,
+        if case .group? = peers, subnets.contains(where: { $0.range == nil }), requested.isEmpty || hostAccess,
             try root.member("ipam").member("type").string() ?? "host-local" == "host-local"
         {
             throw try root.member("ipRange").error(

@@ -1,0 +1,34 @@
+#pragma once
+// Other names for the functions of libmnl.c, so that tests can call them beside the shared libmnl's. The archive that
+// scripts/build.sh makes for static executables is compiled without this.
+#define mnl_attr_get_payload static_mnl_attr_get_payload
+#define mnl_attr_get_payload_len static_mnl_attr_get_payload_len
+#define mnl_attr_get_str static_mnl_attr_get_str
+#define mnl_attr_get_type static_mnl_attr_get_type
+#define mnl_attr_get_u16 static_mnl_attr_get_u16
+#define mnl_attr_get_u32 static_mnl_attr_get_u32
+#define mnl_attr_get_u64 static_mnl_attr_get_u64
+#define mnl_attr_get_u8 static_mnl_attr_get_u8
+#define mnl_attr_nest_end static_mnl_attr_nest_end
+#define mnl_attr_nest_start static_mnl_attr_nest_start
+#define mnl_attr_next static_mnl_attr_next
+#define mnl_attr_ok static_mnl_attr_ok
+#define mnl_attr_parse static_mnl_attr_parse
+#define mnl_attr_parse_nested static_mnl_attr_parse_nested
+#define mnl_attr_put static_mnl_attr_put
+#define mnl_attr_put_str static_mnl_attr_put_str
+#define mnl_attr_put_strz static_mnl_attr_put_strz
+#define mnl_attr_put_u16 static_mnl_attr_put_u16
+#define mnl_attr_put_u32 static_mnl_attr_put_u32
+#define mnl_attr_put_u64 static_mnl_attr_put_u64
+#define mnl_attr_put_u8 static_mnl_attr_put_u8
+#define mnl_attr_type_valid static_mnl_attr_type_valid
+#define mnl_attr_validate static_mnl_attr_validate
+#define mnl_nlmsg_get_payload static_mnl_nlmsg_get_payload
+#define mnl_nlmsg_put_extra_header static_mnl_nlmsg_put_extra_header
+#define mnl_nlmsg_put_header static_mnl_nlmsg_put_header
+#define mnl_socket_bind static_mnl_socket_bind
+#define mnl_socket_close static_mnl_socket_close
+#define mnl_socket_fdopen static_mnl_socket_fdopen
+#define mnl_socket_get_portid static_mnl_socket_get_portid
+#define mnl_socket_sendto static_mnl_socket_sendto

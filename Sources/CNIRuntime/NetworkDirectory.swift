@@ -1,0 +1,105 @@
+public import CNI
+internal import JSON
+internal import System
+
+/// The directory runtimes read their networks from, usually `/etc/cni/net.d`.
+public struct NetworkDirectory: Sendable {
+    /// A file that defines a network.
+    public struct Entry: Sendable {
+        /// The whole path.
+        public let path: String
+        /// What it defines.
+        public let list: NetworkList
+    }
+
+    /// A file that defines none that can be used.
+    public struct Broken: Sendable {
+        /// The whole path.
+        public let path: String
+        /// Why not.
+        public let reason: CNIError
+    }
+
+    /// Where it is.
+    public let path: String
+
+    /// A directory, which need not exist.
+    public init(_ path: String = "/etc/cni/net.d") { self.path = path }
+
+    /// Every network defined, in the order runtimes look at the files: lists by name, then single plugins by name.
+    ///
+    /// - Throws: when the directory is there and cannot be read.
+    public func networks() throws(CNIError) -> (usable: [Entry], broken: [Broken]) {
+        var names: [String] = []
+        if Files.exists(path) {
+            do throws(SystemError) {
+                names = try Files.list(path).sorted()
+            } catch {
+                throw CNIError(CNIError.Code.inputOutput, error.description)
+            }
+        }
+        var usable: [Entry] = []
+        var broken: [Broken] = []
+        let singles = names.filter { $0.hasSuffix(".conf") || $0.hasSuffix(".json") }
+        for name in names.filter({ $0.hasSuffix(".conflist") }) + singles {
+            let file = "\(path)/\(name)"
+            do throws(CNIError) {
+                usable.append(Entry(path: file, list: try Self.read(file, beside: path)))
+            } catch {
+                broken.append(Broken(path: file, reason: error))
+            }
+        }
+        return (usable, broken)
+    }
+
+    /// The network of that name; the first file counts, as it does for runtimes.
+    ///
+    /// - Throws: code 7 when there is none; the message says which files could not be read.
+    public func network(named name: String) throws(CNIError) -> Entry {
+        let (usable, broken) = try networks()
+        if let entry = usable.first(where: { $0.list.name == name }) { return entry }
+        let unreadable = broken.map { "\($0.path): \($0.reason)" }.joined(separator: "; ")
+        let known = usable.map(\.list.name).joined(separator: ", ")
+        throw CNIError(
+            CNIError.Code.invalidConfiguration, "no network \"\(name)\" in \(path)",
+            details: unreadable.isEmpty ? (known.isEmpty ? "" : "there are: \(known)") : unreadable)
+    }
+
+    /// Reads one file: a list, or by its name's end a single plugin.
+    ///
+    /// - Parameter directory: where plugins kept beside a list are; nil for nowhere.
+    public static func read(_ file: String, beside directory: String? = nil) throws(CNIError) -> NetworkList {
+        do {
+            let bytes = try Files.read(file)
+            if !file.hasSuffix(".conflist"), try !isList(bytes) {
+                return try NetworkList(parsing: bytes, isSingle: true)
+            }
+            return try NetworkList(parsing: bytes, more: directory.map { try plugins(beside: $0, bytes) } ?? [])
+        } catch let error as CNIError {
+            throw error
+        } catch let error as SyntaxError {
+            throw CNIError(error)
+        } catch let error as JSON.DecodingError {
+            throw CNIError(error)
+        } catch {
+            throw CNIError(CNIError.Code.inputOutput, "\(error)")
+        }
+    }
+
+    private static func isList(_ bytes: [UInt8]) throws -> Bool {
+        try Reader(Value(parsing: bytes)).member("plugins").isPresent
+    }
+
+    /// The specification lets plugins of a list be files of their own, `<directory>/<network>/*.conf`, unless the list
+    /// says `loadOnlyInlinedPlugins`.
+    private static func plugins(beside directory: String, _ bytes: [UInt8]) throws -> [Object] {
+        let root = Reader(try Value(parsing: bytes))
+        guard let name = try root.member("name").string(), try !NetworkList.flag(root.member("loadOnlyInlinedPlugins"))
+        else { return [] }
+        let folder = "\(directory)/\(name)"
+        guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "/")), Files.exists(folder) else { return [] }
+        return try Files.list(folder).filter { $0.hasSuffix(".conf") }.sorted().compactMap { file in
+            try Reader(Value(parsing: Files.read("\(folder)/\(file)"))).object()
+        }
+    }
+}
