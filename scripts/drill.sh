@@ -4,7 +4,7 @@
 #
 #   scripts/drill.sh [--ours DIR] [DRILL…]
 #
-# Takes six minutes. Fails when a drill did not end as it should. Needs root, nft, python3.
+# Takes ten minutes. Fails when a drill did not end as it should. Needs root, nft, python3.
 set -euo pipefail
 here=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source=scripts/lib/common.sh

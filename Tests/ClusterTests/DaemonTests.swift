@@ -54,7 +54,7 @@ struct DaemonTests {
         #expect(try curl("/nothing").hasSuffix("404"))
         #expect(try curl("/v1/event", "-d", "{").hasSuffix("400"))
         #expect(try curl("/v1/event", "-d", #"{"name": 1}"#).contains("name: expected a string"))
-        #expect(try curl("/v1/join", "-d", #"{"peers": ["x"]}"#).hasSuffix("400"))
+        #expect(try curl("/v1/join", "-d", #"{"peers": ["x/y"]}"#).hasSuffix("400"))
         #expect(try curl("/v1/keys").hasSuffix("409"))
         #expect(try daemon.run("event", "big", String(repeating: "x", count: 600)).status == 1)
         let metrics = try curl("/metrics")

@@ -77,7 +77,6 @@ struct SerfEngineTests {
         try cluster.signal("TERM", asking)
         try cluster.eventually("there is a round trip") { try daemon.run("rtt", "host2").status == 0 }
         #expect(try daemon.run("keys", "list").status == 1)
-        #expect(try daemon.run("force-leave", "nobody").status == 1)
 
         // A failure and a departure of others.
         try cluster.startAgent("host3", 3, "-join=127.0.0.2")

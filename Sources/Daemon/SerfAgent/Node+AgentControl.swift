@@ -103,7 +103,7 @@ extension Node {
                 guard !reply.error.isEmpty else { return }
                 // Nothing more is said of this query.
                 let isAway = node.agent?.channel == nil
-                node.agent?.asking = (node.agent?.asking ?? [:]).filter { $0.key != node.agent?.header?.sequence }
+                if let refused = node.agent?.header?.sequence { node.agent?.asking[refused] = nil }
                 later(Self.refusal(reply.error, isAway))
             }
         }
