@@ -33,7 +33,10 @@ struct ConfigurationTests {
         (#"{"nod": "a"}"#, "nod: unknown key"),
         (#"{"node": "a b"}"#, "node: must have 1 to 128 letters, digits, '-' or '.'"),
         (#"{"bind": "nowhere"}"#, "bind: 'nowhere' is not an address, IPV4:PORT or [IPV6]:PORT"),
-        (#"{"join": ["10.0.0.1", "10.0.0.1:x"]}"#, "join[1]: '10.0.0.1:x' is not an address, IPV4:PORT or [IPV6]:PORT"),
+        (
+            #"{"join": ["10.0.0.1", "10.0.0.1:x"]}"#,
+            "join[1]: '10.0.0.1:x' is not an address, IPV4:PORT, [IPV6]:PORT or HOST[:PORT]"
+        ),
         (#"{"profile": "slow"}"#, "profile: must be one of lan, fast, wan"),
         (#"{"tags": {"a": 1}}"#, "tags.a: expected a string, found a number"),
         ("[]", "expected an object, found an array"),

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 
-import gossip
-from gossip import run
+sys.dont_write_bytecode = True
+import gossip  # noqa: E402
+from gossip import run  # noqa: E402
 
 
 class Drills(gossip.Bench):
@@ -241,53 +242,6 @@ class Drills(gossip.Bench):
         self.say("the journal's last record cut off by a crash", f"the record is dropped, the daemon starts; a member "
                  f"after {self.seconds(back)}", back is not None)
 
-    def disk_full(self):
-        victim = self.all[3]
-        victim.kill()
-        directory = f"{self.directory}/{victim.name}"
-        saved = run("sh", "-c", f"cd {directory} && tar c . | base64 -w 0")
-        run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", directory)
-        run("sh", "-c", f"cd {directory} && base64 -d | tar x", text=saved)
-        victim.told = []
-        victim.start()
-        self.settle()
-        marks = self.marks()
-        subprocess.run(["dd", "if=/dev/zero", f"of={directory}/filler", "bs=4k"], capture_output=True)
-        self.forget()
-        # Something to save: another member goes and comes.
-        other = self.all[4]
-        other.kill()
-        self.verdict(other)
-        other.told = []
-        other.start()
-        back = self.settle()
-        said = "not saved" in self.log_since(victim, marks[victim])
-        os.unlink(f"{directory}/filler")
-        self.rest(3)
-        self.say("the state directory's disk is full", f"the daemon {'logs that' if said else 'does not log that'} its "
-                 f"state is not saved and stays a member", said and back is not None)
-
-    def other_keys(self):
-        self.forget()
-        marks = self.marks()
-        keys = f"{self.directory}/keys"
-        with open(keys, "w") as file:
-            file.write('["YWFhYWFhYWFhYWFhYWFhYQ=="]')
-        log = open(f"{self.directory}/keyed.log", "wb")
-        process = subprocess.Popen(
-            ["ip", "netns", "exec", "bench4", self.kind.path, "--node", "keyed", "--bind", "10.9.1.104:7947",
-             "--cluster-port", "8001", "--socket", f"{self.directory}/keyed.sock", "--state-dir", "",
-             "--join", "10.9.1.1:7947", "--keyring", keys], stdout=log, stderr=log)
-        self.rest(8)
-        process.kill()
-        process.wait()
-        with open(f"{self.directory}/keyed.log") as file:
-            own = "same keys" in file.read() or "refused us" in open(f"{self.directory}/keyed.log").read()
-        said = "do all nodes have the same keys" in self.log_since(self.all[0], marks[self.all[0]])
-        count = self.kind.members(self.all[0])
-        self.say("a host with another key, or with one where the others have none", "it is not let in; "
-                 f"{'both sides say' if own and said else 'not both sides say'} that keys differ", count == 5 and own and said)
-
 
 def main():
     drills = Drills(sys.argv[1])
@@ -299,7 +253,7 @@ def main():
         for drill in (
                 drills.udp_blocked, drills.crash_short, drills.crash_long, drills.new_address, drills.same_name, drills.all_at_once,
                 drills.seed_is_gone, drills.link_down, drills.short_partition, drills.pause,
-                drills.torn_journal, drills.disk_full, drills.other_keys):
+                drills.torn_journal):
             if not wanted or drill.__name__ in wanted:
                 drill()
                 # Healths recover, so that one drill does not colour the next.
