@@ -144,8 +144,11 @@ struct HostileTests {
         let victim = cluster.daemons[2]
         #expect(try victim.run("tags", "--set", "changed=1").status == 0)
         try cluster.eventually("d1 sees the tag") { try cluster.daemons[0].members()["d3"]?.tags["changed"] == "1" }
-        let recorded = ear.datagrams(from: Self.home)
-        #expect(recorded.count > 10)
+        var recorded: [[UInt8]] = []
+        try cluster.eventually("enough was heard") {
+            recorded += ear.datagrams(from: Self.home)
+            return recorded.count > 10
+        }
         try cluster.signal("KILL", victim.pid)
         try cluster.everyone(sees: Self.victim, as: "failed", except: [Self.victim])
         let others = cluster.daemons.filter { $0.name != Self.victim }
