@@ -303,6 +303,7 @@ extension OverlayError {
         case .system: 5
         case .namespace: 8
         case .foreign: 103
+        case .locked: 11
         }
     }
 }
