@@ -71,6 +71,7 @@ extension ClusterNode {
         object["Definition"] = row.definition
         if let network {
             object["Namespace"] = .string(network.isOn ? network.identity.namespacePath : "")
+            if !network.lockHolder.isEmpty { object["LockHolder"] = .string(network.lockHolder) }
             if let fault = network.fault { object["Fault"] = .string(fault) }
             if !network.unknownPorts.isEmpty {
                 object["UnknownLinks"] = .array(network.unknownPorts.map { .string($0) })

@@ -144,11 +144,12 @@ extension ClusterNode {
         }
         guard let plan = plan(network) else { return }
         do {
-            _ = try await kernel.run(on: loop) { try $0.apply(plan) }.get()
+            _ = try await locking(network) { try $0.apply(plan) }
         } catch let error as OverlayError {
             network.fault = "\(error)"
             throw ControlFault(
-                500, "\(error)", remedy: "see the daemon's log",
+                500, "\(error)",
+                remedy: network.lockHolder.isEmpty ? "see the daemon's log" : "look at process \(network.lockHolder)",
                 code: error.isPassing ? Self.tryAgain : error.code)
         }
         network.fault = nil

@@ -240,7 +240,7 @@ extension ClusterNode {
             guard let plan = plan(network) else { return }
             // An endpoint whose ADD ends while we look has its link; one that was there before must have it.
             let before = network.endpoints
-            let report = try await kernel.run(on: loop) { try $0.apply(plan) }.get()
+            let report = try await locking(network, patience: 0) { try $0.apply(plan) }
             network.lastReconciled = clock()
             counts.reconciliations += 1
             counts.corrections += UInt64(report.corrections)
@@ -252,6 +252,11 @@ extension ClusterNode {
             network.lastReconciled = clock()
             counts.reconciliationsFailed += 1
             let text = "\(error)"
+            // A lock that somebody holds for a moment is no fault; one that lasts was told of.
+            if case .locked? = error as? OverlayError {
+                if !network.lockHolder.isEmpty { network.fault = "\(text): process \(network.lockHolder)" }
+                return reconcileSoon(network)
+            }
             if network.fault != text { log.error("\(text)", metadata: ["network": "\(network.identity.name)"]) }
             network.fault = text
         }
@@ -356,7 +361,10 @@ extension ClusterNode {
         network.isLeaving = true
         defer { network.isLeaving = false }
         watcher.remove(identity.name)
-        let isGone = (try? await kernel.run(on: loop) { try $0.remove(identity) }.get()) ?? false
+        let isGone =
+            (try? await locking(network, while: { !network.hasContainers && !network.isPreparing }) {
+                try $0.remove(identity)
+            }) ?? false
         // An ADD may have begun meanwhile: it makes the namespace again, in its turn.
         guard !network.hasContainers, !network.isPreparing else { return }
         guard isGone else { return reconcileSoon(network) }
