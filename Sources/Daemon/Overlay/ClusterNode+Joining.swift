@@ -61,9 +61,7 @@ extension ClusterNode {
             if other.record.network == id {
                 guard theirs.digest != row.digest else { continue }
                 throw ControlFault(
-                    409,
-                    "network '\(identity.name)' is defined differently on \(host) and \(settings.name): "
-                        + "\(theirs.difference(from: row))",
+                    409, difference(identity.name, (other.record.owner, theirs), (key.id, row)),
                     remedy: "make the definitions equal on all hosts", code: Self.badConfiguration)
             }
             if theirs.vni == row.vni, theirs.port == row.port {

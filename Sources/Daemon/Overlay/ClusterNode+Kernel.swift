@@ -4,7 +4,6 @@ internal import Logging
 internal import NIOCore
 internal import NetworkTypes
 internal import Overlay
-internal import System
 
 /// The kernel is held to the tables: by what changed at once, and by all of it at the start, after every notification of the
 /// kernel's and now and then.
@@ -37,56 +36,6 @@ extension ClusterNode {
         guard let network = networks[id], network.isOn else { return }
         network.membersChanged = true
         scheduleFlush()
-    }
-
-    /// Another host announced a network: its blocks may be asked of us, or ours of it.
-    private func changedDefinition(_ change: RowChange) {
-        let record = change.row.record
-        guard change.event != .gone, change.event != .suspended, record.owner != key.id,
-            let row = NetworkRow(decoding: record.value),
-            let name = String(validating: record.key.key, as: UTF8.self)
-        else { return }
-        adoptFile(record.network, name)
-        if let network = networks[record.network] {
-            // What nobody here uses or announces follows what others say.
-            guard network.local.row.digest != row.digest, !network.isOn, !network.local.isAnnounced else { return }
-            network.local.row = row
-            redefined(network)
-            return
-        }
-        let identity = NetworkIdentity(network: name, cluster: settings.cluster)
-        guard NetworkID(identity.identifier) == record.network else { return }
-        let network = NetworkState(identity, record.network, LocalNetwork(row))
-        networks[record.network] = network
-        save(network)
-        startBlocks(network)
-        // A journal that was lost does not know that we are on it.
-        if Files.exists(identity.namespacePath) { Task { await rejoin(network) } }
-    }
-
-    private func rejoin(_ network: NetworkState) async {
-        do {
-            network.isOn = true
-            readBook(network)
-            try await findUnderlay(network)
-            if let underlay = network.underlay { try await announce(network, underlay) }
-            await reconcile(network)
-        } catch {
-            log.error("not joined again: \(error)", metadata: ["network": "\(network.identity.name)"])
-        }
-    }
-
-    /// A network has other subnets or blocks now; those of its old definition are no more.
-    func redefined(_ network: NetworkState) {
-        save(network)
-        savedBlocks[network.id] = nil
-        write([JournalChange(JournalKey(.blocks, network.id.bytes), nil)])
-        startBlocks(network)
-    }
-
-    /// Writes down what this host remembers of a network.
-    func save(_ network: NetworkState) {
-        write([JournalChange(JournalKey(.network, Array(network.identity.name.utf8)), network.local.journaled)])
     }
 
     // MARK: Batches
