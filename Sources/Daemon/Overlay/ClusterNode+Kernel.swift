@@ -196,6 +196,7 @@ extension ClusterNode {
             if network.fault != nil { log.info("recovered", metadata: ["network": "\(network.identity.name)"]) }
             network.fault = nil
             watcher.add(network.identity.name, path: network.identity.namespacePath)
+            noteSizes(network, plan.segment.mtu, report)
             await compare(network, before, report)
         } catch {
             network.lastReconciled = clock()
@@ -326,6 +327,10 @@ extension ClusterNode {
         network.addressesByMAC = [:]
         network.touched = [:]
         network.unknownPorts = []
+        network.oversized = [:]
+        network.oversizedText = ""
+        // It may have another MTU when a container comes again.
+        network.underlay = nil
         var changes: [RecordChange] = [.remove(.member(of: network.id))]
         if network.local.isAnnounced, !network.local.isKept {
             network.local.isAnnounced = false
