@@ -17,9 +17,8 @@ public struct PassingLock: ~Copyable {
     public init(_ path: String) throws(SystemError) {
         while true {
             let lock = try FileLock(path)
-            if let file = Self.identity({ unsafe fstat(lock.descriptor, &$0) }),
-                let named = Self.identity({ unsafe stat(path, &$0) }), file == named
-            {
+            let file = try FileStatus(descriptor: lock.descriptor)
+            if let named = try? FileStatus(of: path), named.device == file.device, named.inode == file.inode {
                 self.path = path
                 self.lock = lock
                 return
@@ -27,10 +26,5 @@ public struct PassingLock: ~Copyable {
         }
     }
 
-    deinit { _ = unlink(path) }
-
-    private static func identity(_ ask: (inout stat) -> Int32) -> [UInt64]? {
-        var status = stat()
-        return ask(&status) == 0 ? [UInt64(status.st_dev), UInt64(status.st_ino)] : nil
-    }
+    deinit { _ = unsafe unlink(path) }
 }
