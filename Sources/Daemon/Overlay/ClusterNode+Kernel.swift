@@ -148,6 +148,7 @@ extension ClusterNode {
                 let now = node.clock()
                 for (endpoint, deadline) in network.preparing where deadline < now { node.ended(endpoint, network) }
                 if network.isOn { node.reconcileSoon(network) }
+                node.dropAdoptedFile(network)
             }
             node.removeLeftovers()
             node.repeatReconciling()
@@ -338,6 +339,7 @@ extension ClusterNode {
             changes.append(.remove(network.definitionKey))
         }
         _ = await change(changes)
+        dropAdoptedFile(network)
     }
 }
 
