@@ -44,7 +44,7 @@ actor Node {
     var lookups = 0
     var toldStatus = ""
 
-    var datagrams: (any Channel)?
+    var datagrams: DatagramSender?
     var listener: (any Channel)?
     var streams: [StreamID: OpenStream] = [:]
     var acceptedStreams: UInt64 = 0
@@ -97,7 +97,6 @@ actor Node {
             let event = waiting.removeFirst()
             for directive in instance.handle(event, now: clock(), random: &random) { carryOut(directive) }
         }
-        datagrams?.flush()
     }
 
     /// Gives a command and returns the reason when the engine refused it.
@@ -189,7 +188,7 @@ actor Node {
         agent?.channel?.close(promise: nil)
         for stream in streams.values { stream.channel?.close(promise: nil) }
         streams = [:]
-        datagrams?.close(promise: nil)
+        datagrams?.close()
         listener?.close(promise: nil)
     }
 }
