@@ -62,11 +62,22 @@ final class FaultyOverlay: OverlayHost {
             return Self.answer(identity)
         case ("POST", "/v1/overlay/endpoints"): endpoints.insert(endpoint)
         case ("DELETE", _):
-            endpoints.remove(endpoint)
+            try withdraw(reader, endpoint)
             try settle(identity)
         default: break
         }
         return ["endpointID": "x", "acknowledged": 0, "peers": 0]
+    }
+
+    private func withdraw(_ request: Reader, _ endpoint: String) throws {
+        guard try request.member("keep").isPresent else {
+            endpoints.remove(endpoint)
+            return
+        }
+        let kept = try request.member("keep").elements().map { entry in
+            "\(try entry.member("containerID").string() ?? "")/\(try entry.member("ifname").string() ?? "")"
+        }
+        endpoints = endpoints.filter { kept.contains($0) || $0.hasPrefix(HostAccess.containerID) }
     }
 
     private static let remote = IPAddress(family: .ipv4, number: 0x0A01_02C8)

@@ -77,13 +77,25 @@ extension ClusterNode {
     /// `DELETE /v1/overlay/endpoints`
     func unpublish(_ request: Reader) async throws -> Value {
         let (identity, id) = try networkIdentity(request)
-        let endpoint = identity.endpointIdentifier(
-            containerID: try request.member("containerID").string() ?? "",
-            interfaceName: try request.member("ifname").string() ?? "")
+        func endpoint(_ attachment: Reader) throws -> String {
+            identity.endpointIdentifier(
+                containerID: try attachment.member("containerID").string() ?? "",
+                interfaceName: try attachment.member("ifname").string() ?? "")
+        }
+        let keep = try request.member("keep")
+        let kept = try keep.isPresent ? Set(keep.elements().map(endpoint)) : nil
+        let named = try endpoint(request)
         guard let network = networks[id] else { return .object(Object()) }
-        counts.removals += 1
-        ended(endpoint, network)
-        if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
+        var going: Set<String> = [named]
+        if let kept {
+            // Also what a killed ADD has prepared. The host's own endpoint goes with the last container.
+            going = Set(network.endpoints.keys).union(network.preparing.keys).subtracting(kept)
+            going.remove(network.hostEndpoint)
+        }
+        counts.removals += UInt64(going.count)
+        for endpoint in going { ended(endpoint, network) }
+        let known = going.compactMap { network.endpoints[$0] }
+        if !known.isEmpty { try Self.check(await withdraw(known, network)) }
         usageMoves(network)
         if !network.hasContainers { await leave(network) }
         return .object(Object())
