@@ -192,9 +192,12 @@ final class OverlayHost {
         }
     }
 
+    func remove(_ container: String, _ network: Value = OverlayHost.network()) throws -> PluginAnswer {
+        try lab.run("overlay-vxlan", "DEL", containerID: container, netns: lab.netns(container), network)
+    }
+
     func disconnect(_ container: String, _ network: Value = OverlayHost.network()) throws {
-        let answer = try lab.run(
-            "overlay-vxlan", "DEL", containerID: container, netns: lab.netns(container), network)
+        let answer = try remove(container, network)
         guard answer.succeeded else { throw LabError("\(name) DEL \(container): \(answer)") }
     }
 
