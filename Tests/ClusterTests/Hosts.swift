@@ -167,7 +167,11 @@ final class OverlayHost {
     func add(_ container: String, ips: [String], _ network: Value) throws -> PluginAnswer {
         if try !lab.list("/run/netns").contains(container) { try lab.addContainer(container) }
         var config = network
-        if !ips.isEmpty { config["runtimeConfig"] = ["ips": .array(ips.map { .string($0) })] }
+        if !ips.isEmpty {
+            var wishes = config["runtimeConfig"] ?? [:]
+            wishes["ips"] = .array(ips.map { .string($0) })
+            config["runtimeConfig"] = wishes
+        }
         return try lab.run(
             "overlay-vxlan", "ADD", containerID: container, netns: lab.netns(container), config)
     }

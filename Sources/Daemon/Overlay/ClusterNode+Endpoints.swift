@@ -62,12 +62,29 @@ extension ClusterNode {
         network.endpoints[local.id] = local
         write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), local.journaled)])
         let outcome = await change([.put(key, value: row.encoded)])
-        if case .settled = outcome { return outcome }
+        if case .settled = outcome {
+            let macs = Dictionary(local.addresses.map { ($0, row.mac) }) { first, _ in first }
+            _ = kernel.run(on: loop) { [identity = network.identity] in
+                $0.tell(identity, macs, except: local.link)
+            }
+            return outcome
+        }
         // Nobody is told of an endpoint that a restart would forget.
         network.endpoints[local.id] = nil
         write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), nil)])
         give(.change(.remove(key), token: nil))
         return outcome
+    }
+
+    /// The MACs of this host's endpoints by address.
+    func ownMACs(_ network: NetworkState) -> [IPAddress: MACAddress] {
+        var macs: [IPAddress: MACAddress] = [:]
+        for local in network.endpoints.values {
+            let held = replica.row(Self.endpointKey(local, network), owner: key.id)
+            guard let row = held.flatMap({ EndpointRow(decoding: $0.record.value) }) else { continue }
+            for address in local.addresses { macs[address] = row.mac }
+        }
+        return macs
     }
 
     private static func endpointKey(_ endpoint: LocalEndpoint, _ network: NetworkState) -> RecordKey {
