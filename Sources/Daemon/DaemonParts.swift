@@ -46,7 +46,8 @@ struct DaemonParts: Sendable {
             cluster: configuration.cluster, name: name, advertised: endpoint,
             bind: Endpoint(address: configuration.bind.address, port: configuration.clusterPort), vtep: address,
             vtepInterface: address == nil ? configuration.vtep : nil, join: configuration.join,
-            seeds: configuration.seeds, adoptsInto: configuration.adopt ? configuration.networkDirectory : nil)
+            seeds: configuration.seeds, adoptsInto: configuration.adopt ? configuration.networkDirectory : nil,
+            grace: .seconds(configuration.grace))
         cluster = ClusterNode(
             key: key, start: start, settings: settings, journal: journal,
             loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(), kernel: KernelWorker(), log: log,
