@@ -12,7 +12,7 @@ public final class OverlayNetwork {
     /// The overlay namespace's descriptor, for `IFLA_NET_NS_FD`; valid as long as this object lives.
     public var descriptor: Int32 { namespace.descriptor }
 
-    private let namespace: NetworkNamespace
+    let namespace: NetworkNamespace
     private let namespaces: OverlayNamespaces
     private let host: any NetworkStack
 

@@ -121,7 +121,8 @@ extension ClusterNode {
         segment.isInternal = row.isInternal
         return NetworkPlan(
             identity: network.identity, segment: segment, interface: network.local.interface,
-            entries: network.entries(flooding: row.floods ? others : []), members: Set(others + [underlay.address]),
+            entries: network.entries(flooding: row.floods ? others : []), own: ownMACs(network),
+            members: Set(others + [underlay.address]),
             isComplete: isSettled)
     }
 

@@ -13,6 +13,8 @@ struct NetworkPlan: Equatable, Sendable {
     var interface: String?
     /// The entries for endpoints of other hosts.
     var entries: PeerEntries
+    /// The MACs of this host's own endpoints.
+    var own: [IPAddress: MACAddress]
     /// The VTEPs VXLAN is accepted from, our own among them.
     var members: Set<IPAddress>
     /// Whether what is not in the plan is removed. Before the other hosts were heard after a start, it is not: what is in
@@ -48,6 +50,8 @@ struct Kernel {
     private var session: RouteSession?
     private var filter: VTEPFilter?
     private var networks: [String: OverlayNetwork] = [:]
+    /// By network, the MACs that containers may keep for addresses, where it is not the one that follows from the address.
+    private var told: [String: [IPAddress: MACAddress]] = [:]
 
     init(namespaces: OverlayNamespaces = OverlayNamespaces()) { self.namespaces = namespaces }
 
@@ -118,18 +122,59 @@ struct Kernel {
             plan.identity, vni: plan.segment.vni, port: plan.segment.port, members: Array(members))
     }
 
-    private func program(_ plan: NetworkPlan, _ network: OverlayNetwork) throws -> Int {
-        guard !plan.isComplete, let index = try network.vxlanIndex() else { return try network.program(plan.entries) }
+    private mutating func program(_ plan: NetworkPlan, _ network: OverlayNetwork) throws -> Int {
+        guard let index = try network.vxlanIndex() else { return try network.program(plan.entries) }
         let observed = try PeerEntries(network.stack, vxlan: index)
-        let requests = plan.entries.completed(by: observed).requests(from: observed, vxlan: index)
+        let wanted = plan.isComplete ? plan.entries : plan.entries.completed(by: observed)
+        let requests = wanted.requests(from: observed, vxlan: index)
         try PeerEntries.apply(requests, to: network.stack)
+        // After a start nothing is known of what was told before, but what was written.
+        remember(observed.neighbours.merging(plan.own) { _, own in own }, network.identity)
+        announce(plan.entries.neighbours, network)
         return requests.count
+    }
+
+    /// Containers of this host that have spoken to an address learn that it has another MAC now.
+    private mutating func announce(
+        _ entries: [IPAddress: MACAddress], _ network: OverlayNetwork, except link: String? = nil
+    ) {
+        var known = told.removeValue(forKey: network.identity.identifier) ?? [:]
+        // Having forgotten, it tells what need not be told.
+        if known.count > Self.toldLimit { known = [:] }
+        var changed: [IPAddress: MACAddress] = [:]
+        for (address, mac) in entries {
+            let derived = NetworkIdentity.containerMAC(address)
+            guard known[address] ?? derived != mac else { continue }
+            known[address] = mac == derived ? nil : mac
+            changed[address] = mac
+        }
+        told[network.identity.identifier] = known
+        // Whoever was not told asks again in half a minute.
+        try? network.announce(changed, except: link)
+    }
+
+    private static let toldLimit = 65_536
+
+    /// Notes what containers may know of addresses of which nothing was told yet.
+    private mutating func remember(_ entries: [IPAddress: MACAddress], _ identity: NetworkIdentity) {
+        var known = told.removeValue(forKey: identity.identifier) ?? [:]
+        for (address, mac) in entries where known[address] == nil && mac != NetworkIdentity.containerMAC(address) {
+            known[address] = mac
+        }
+        told[identity.identifier] = known
+    }
+
+    /// A container of this host has addresses now; the others learn that its MAC is another one than before.
+    mutating func tell(_ identity: NetworkIdentity, _ entries: [IPAddress: MACAddress], except link: String?) {
+        if let network = networks[identity.identifier] { announce(entries, network, except: link) }
     }
 
     /// Changes a network's entries from what they were, as far as is known here, to what they should be.
     mutating func change(_ identity: NetworkIdentity, from old: PeerEntries, to new: PeerEntries) throws {
         guard let network = networks[identity.identifier], let index = try network.vxlanIndex() else { return }
         try PeerEntries.apply(new.requests(from: old, vxlan: index), to: network.stack)
+        remember(old.neighbours, identity)
+        announce(new.neighbours, network)
     }
 
     /// Lets the members' VXLAN in.
@@ -147,6 +192,7 @@ struct Kernel {
     mutating func remove(_ identity: NetworkIdentity) throws -> Bool {
         guard try OverlayNetwork.remove(identity, in: namespaces, waits: false) else { return false }
         networks[identity.identifier] = nil
+        told[identity.identifier] = nil
         try packetFilter().remove(identity)
         return true
     }

@@ -89,11 +89,12 @@ struct DaemonNetwork {
     /// `DELETE /v1/overlay/endpoints`.
     func withdraw() throws { _ = try ask("DELETE", "/v1/overlay/endpoints", container) }
 
-    /// The same for another of the network's attachments.
-    func withdraw(containerID: String, interfaceName: String) throws {
-        _ = try ask(
-            "DELETE", "/v1/overlay/endpoints",
-            [("containerID", .string(containerID)), ("ifname", .string(interfaceName))])
+    /// The same for all attachments of this host's that are not listed, and for the ADDs that were killed: GC runs alone.
+    func withdraw(keeping entries: [ValidAttachments.Entry]) throws {
+        let kept: [Value] = entries.map { entry in
+            ["containerID": .string(entry.containerID), "ifname": .string(entry.interfaceName)]
+        }
+        _ = try ask("DELETE", "/v1/overlay/endpoints", [("keep", .array(kept))])
     }
 
     /// `POST /v1/overlay/status`.
