@@ -6,6 +6,7 @@ one host under the link of a real container there: the daemons take them for con
 the kernel's entries on the other hosts are those of as many containers on twenty hosts.
 """
 import argparse
+import hashlib
 import ipaddress
 import json
 import os
@@ -104,9 +105,8 @@ class Large:
 
     def entries(self, host, name="many"):
         """What the kernel has for other hosts' endpoints: neighbours, forwarding entries, bridge entries."""
-        path = json.loads(host.must("swiftlet", "network", "inspect", name))
-        path = (path[0] if isinstance(path, list) else path)["Namespace"]
-        enter = ["nsenter", f"--net={path}"]
+        digest = hashlib.sha512(f"swiftlet/swiftlet/{name}".encode()).hexdigest()
+        enter = ["nsenter", f"--net=/run/swiftlet/netns/1-{digest[:10]}"]
 
         def count(*words, mark):
             return sum(mark in line for line in host.must(*enter, *words).splitlines())
