@@ -1,6 +1,7 @@
 internal import Gossip
 internal import Logging
 internal import NIOCore
+internal import StateMachine
 
 /// The shell around one gossip engine: it owns the engine and carries out its directives on one event loop.
 ///
