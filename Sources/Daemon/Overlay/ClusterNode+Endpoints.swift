@@ -32,6 +32,7 @@ extension ClusterNode {
         let row = EndpointRow(
             addresses: addresses, mac: mac, containerID: local.containerID, interface: local.interface,
             names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
+        if try request.member("blocks").bool() ?? false { try stillOwns(local, network) }
         let outcome = await put(local, row, network)
         ended(local.id, network)
         fillUsageSoon(network)
@@ -49,6 +50,19 @@ extension ClusterNode {
             "endpointID": .string(local.id), "acknowledged": .integer(Int64(acknowledged)),
             "peers": .integer(Int64(peers)),
         ]
+    }
+
+    /// While an ADD is under way no block is given up that it may have taken its address from. One that a restart made us
+    /// forget, or that took longer than it may, has no such word.
+    private func stillOwns(_ local: LocalEndpoint, _ network: NetworkState) throws {
+        guard network.preparing[local.id] == nil, let allocator = network.allocator else { return }
+        let borrowed = Set(allocator.borrowed)
+        for address in local.addresses where !borrowed.contains(address) {
+            guard let owner = allocator.owner(of: address), owner != key.id else { continue }
+            throw ControlFault(
+                409, "\(address) went to \(hostName(owner)) while this host's swiftletd was away", remedy: "try again",
+                code: 11)
+        }
     }
 
     /// Makes an endpoint of this host known: to the journal, to the others.
@@ -84,6 +98,7 @@ extension ClusterNode {
         counts.removals += 1
         ended(endpoint, network)
         if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
+        // Its address may be reserved although nobody was told of it.
         usageMoves(network)
         if !network.hasContainers { await leave(network) }
         return .object(Object())
@@ -104,6 +119,7 @@ extension ClusterNode {
         {
             give(.command(.returnLoan(address)), to: network)
         }
+        usageMoves(network)
         return outcome
     }
 
