@@ -149,6 +149,8 @@ extension ClusterNode {
                 let now = node.clock()
                 for (endpoint, deadline) in network.preparing where deadline < now { node.ended(endpoint, network) }
                 if network.isOn { node.reconcileSoon(network) }
+                // A DEL that could not tell us has given its address back all the same.
+                if network.allocator != nil { node.fillUsage(network) }
             }
             node.removeLeftovers()
             node.repeatReconciling()
