@@ -3,6 +3,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import NetworkTypes
+internal import StateMachine
 internal import System
 
 /// The parts of a daemon, made from its configuration and from what the last start left on the disk. Nothing is sent yet.

@@ -35,6 +35,7 @@ struct OverlayTests {
         for host in hosts.hosts {
             let network = try host.get("/v1/networks/demonet")
             #expect(network["Id"]?.string == "fa17f1198b0b2ded82b1f827e03d15004caa7d77e3d54a9c9c3f1f5b62ca1791")
+            #expect(network["Scope"]?.string == "global", "as Docker says with a key-value store")
             #expect(network["Driver"]?.string == "overlay" && network["MTU"]?.integer == 1450)
             #expect(network["Containers"]?.members.count == 5)
             #expect(network["Containers"]?["fixed"]?["IPv4Address"]?.string == "192.168.0.100/24")

@@ -53,6 +53,30 @@ struct OverlayUpkeepTests {
         #expect(try one.request("PUT", "/v1/blocks").status == 404)
     }
 
+    @Test func definitionsMadeApartAreNamed() throws {
+        let hosts = try Hosts(3)
+        let (one, two) = (hosts[0], hosts[1])
+        try hosts.wire(1, isUp: false)
+        for (host, subnet) in [(one, "10.10.0.0/24"), (two, "10.11.0.0/24")] {
+            let made = try host.request("POST", "/v1/networks", ["name": "shared", "subnet": .string(subnet)])
+            #expect(made.status == 200, "\(made)")
+        }
+        try hosts.wire(1, isUp: true)
+        let orders = [
+            "on h1 and h2: subnets 10.10.0.0/24 and 10.11.0.0/24",
+            "on h2 and h1: subnets 10.11.0.0/24 and 10.10.0.0/24",
+        ]
+        for host in hosts.hosts {
+            try hosts.eventually("\(host.name) names both") {
+                let difference = try host.get("/v1/networks/shared")["Difference"]?.string ?? ""
+                return orders.contains { difference == "network 'shared' is defined differently \($0)" }
+            }
+        }
+        #expect(try one.lab.read(one.log).contains("is defined differently \(orders[1])"))
+        let refused = try two.add("c", ip: nil, OverlayHost.network("shared", [("subnet", "10.11.0.0/24")]))
+        #expect(refused.code == 7 && refused.message.contains("h1 and h2"), "\(refused)")
+    }
+
     @Test func theKernelIsHeldToTheTables() throws {
         let hosts = try Hosts(2)
         let (one, two) = (hosts[0], hosts[1])

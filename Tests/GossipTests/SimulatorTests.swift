@@ -1,9 +1,18 @@
+import NetworkTypes
+import StateMachine
 import Testing
 
 @testable import Gossip
 
 /// Large sizes and many seeds, in minutes: `SWIFTLET_LONG=1`.
 let isLong = environment("SWIFTLET_LONG") == "1"
+
+/// `SWIFTLET_SEEDS=FIRST-LAST` runs a part of the long ones.
+let chaosSeeds: [UInt64] = {
+    let bounds = (environment("SWIFTLET_SEEDS") ?? "").split(separator: "-").compactMap { UInt64($0) }
+    if bounds.count == 2, bounds[0] <= bounds[1] { return Array(bounds[0]...bounds[1]) }
+    return isLong ? Array(1...10_000) : Array(1...6)
+}()
 
 @Suite struct SimulatorTests {
     private func seconds(_ time: Nanoseconds?) -> String { time.map { "\(Double($0) / 1e9) s" } ?? "never" }
@@ -257,7 +266,7 @@ let isLong = environment("SWIFTLET_LONG") == "1"
     }
 
     /// Crashes, restarts, cuts, loss and leaving in any order; when it is quiet again all must agree.
-    @Test(arguments: isLong ? Array(1...10_000) : Array(1...6)) func chaos(_ seed: UInt64) throws {
+    @Test(arguments: chaosSeeds) func chaos(_ seed: UInt64) throws {
         var schedule = SeededGenerator(seed: seed &* 977)
         let size = Int.random(in: 3...(isLong ? 30 : 12), using: &schedule)
         let settings: Settings = Bool.random(using: &schedule) ? .lan : .fast

@@ -32,6 +32,13 @@ extension ClusterNode {
         let row = EndpointRow(
             addresses: addresses, mac: mac, containerID: local.containerID, interface: local.interface,
             names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
+        if try request.member("blocks").bool() ?? false,
+            let lost = local.addresses.first(where: { !isOurs($0, local.id, network) })
+        {
+            throw ControlFault(
+                409, "\(lost) is not this host's to hand out any more: the ADD took too long, or outlived a swiftletd",
+                remedy: "try again", code: 11)
+        }
         let outcome = await put(local, row, network)
         ended(local.id, network)
         fillUsageSoon(network)

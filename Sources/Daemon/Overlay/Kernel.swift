@@ -95,14 +95,15 @@ struct Kernel {
         return Underlay(address: address, mtu: link.mtu, interface: link.name)
     }
 
-    /// Makes a network's namespace as planned: nothing is flushed, every entry is replaced or left as it is.
+    /// Makes a network's namespace as planned: nothing is flushed, every entry is replaced or left as it is. Does not wait for
+    /// the network's lock; nor does what else takes it here.
     mutating func apply(_ plan: NetworkPlan) throws -> NetworkReport {
         let host = try host()
         var segment = plan.segment
         if let interface = plan.interface { segment.underlay = try host.link(named: interface)?.index }
         // The filter first: no packet of a stranger is ever let in.
         try setFilter(plan)
-        let network = try OverlayNetwork.prepare(plan.identity, segment, host: host, in: namespaces)
+        let network = try OverlayNetwork.prepare(plan.identity, segment, host: host, in: namespaces, waits: false)
         networks[plan.identity.identifier] = network
         var report = NetworkReport()
         report.corrections = try program(plan, network)
@@ -188,7 +189,7 @@ struct Kernel {
     ///
     /// - Returns: false when a container is still connected.
     mutating func remove(_ identity: NetworkIdentity) throws -> Bool {
-        guard try OverlayNetwork.remove(identity, in: namespaces) else { return false }
+        guard try OverlayNetwork.remove(identity, in: namespaces, waits: false) else { return false }
         networks[identity.identifier] = nil
         told[identity.identifier] = nil
         try packetFilter().remove(identity)
@@ -200,7 +201,12 @@ struct Kernel {
         var inUse: [String] = []
         for name in try namespaces.names() where !known.contains(String(name.dropFirst(2))) {
             // A plugin may be about to put a container into a network that it keeps without us.
-            let lock = try namespaces.lock(name, .exclusive)
+            // It holds the lock then, and is looked at another time.
+            guard let lock = try unlessLocked({ () throws(OverlayError) in try namespaces.tryLock(name, .exclusive) })
+            else {
+                inUse.append(name)
+                continue
+            }
             if try isUsed(name) {
                 inUse.append(name)
             } else {
@@ -214,6 +220,22 @@ struct Kernel {
             try filter.remove(shortIdentifier: short)
         }
         return inUse
+    }
+
+    private func unlessLocked(_ body: () throws(OverlayError) -> FileLock) throws(OverlayError) -> FileLock? {
+        do {
+            return try body()
+        } catch {
+            if case .locked = error { return nil }
+            throw error
+        }
+    }
+
+    /// Has a network's lock alone for a moment: then no plugin that took it earlier is at work.
+    ///
+    /// - Throws: ``OverlayError/locked(_:)`` when somebody holds it.
+    func passLock(_ identity: NetworkIdentity) throws(OverlayError) {
+        _ = try namespaces.tryLock(identity.namespaceName, .exclusive)
     }
 
     private func isUsed(_ name: String) throws -> Bool {

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// How far leaving has come.
 enum LeavePhase: Hashable, Sendable {
     case none

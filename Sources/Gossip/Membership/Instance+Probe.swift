@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// A probe of one member that is not decided yet.
 struct Probe: Sendable {
     let number: UInt32

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// An intent about a node that is not known yet.
 struct RecentIntent: Sendable {
     var isLeave: Bool

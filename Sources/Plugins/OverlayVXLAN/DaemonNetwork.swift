@@ -23,9 +23,11 @@ struct DaemonNetwork {
         ]
     }
 
+    /// Whether the addresses come out of this host's blocks.
+    private var wantsBlocks: Bool { DelegateRequest.type(request.configuration) == "host-local" }
+
     /// `POST /v1/overlay/prepare`: puts the host on the network, and learns which addresses it may hand out.
     func prepare(_ configuration: OverlayConfiguration) throws -> PreparedNetwork {
-        let wantsBlocks = DelegateRequest.type(request.configuration) == "host-local"
         let answer = try ask(
             "POST", "/v1/overlay/prepare",
             container + [
@@ -79,6 +81,8 @@ struct DaemonNetwork {
                 ("addresses", .array(addresses.map { .string("\($0)") })), ("mac", .string("\(mac)")),
                 ("names", .array(configuration.names.map { .string($0) })),
                 ("aliases", .array(configuration.aliases.map { .string($0) })), ("link", .string(link)),
+                // Out of the ranges that prepare() gave.
+                ("blocks", .bool(wantsBlocks)),
             ])
     }
 
