@@ -188,7 +188,8 @@ extension ClusterNode {
         network.isReconciling = true
         defer { network.isReconciling = false }
         do {
-            if network.underlay == nil || network.fault != nil { try await findUnderlay(network) }
+            let isNew = network.underlay == nil || network.fault != nil
+            if isNew { try await findUnderlay(network) }
             guard let plan = plan(network) else { return }
             // An endpoint whose ADD ends while we look has its link; one that was there before must have it.
             let before = network.endpoints
@@ -198,6 +199,8 @@ extension ClusterNode {
             counts.corrections += UInt64(report.corrections)
             if network.fault != nil { log.info("recovered", metadata: ["network": "\(network.identity.name)"]) }
             network.fault = nil
+            // The host may have another address since it last said where its VXLAN is received.
+            if isNew, let underlay = network.underlay { try await announce(network, underlay) }
             watcher.add(network.identity.name, path: network.identity.namespacePath)
             await compare(network, before, report)
         } catch {
