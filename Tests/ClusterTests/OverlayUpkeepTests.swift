@@ -77,6 +77,31 @@ struct OverlayUpkeepTests {
         #expect(refused.code == 7 && refused.message.contains("h1 and h2"), "\(refused)")
     }
 
+    @Test func aSmallerUnderlayIsToldOf() throws {
+        let hosts = try Hosts(2)
+        let (one, two) = (hosts[0], hosts[1])
+        _ = try one.connect("early")
+        try two.lab.tool("ip", "link", "set", "up0", "mtu", "1300")
+        _ = try two.connect("small")
+        try hosts.eventually("the network has the smaller MTU") {
+            try one.overlay("ip", "link", "show", "br0").contains("mtu 1250")
+        }
+        try hosts.eventually("the host and the container are named") {
+            let text = try one.get("/v1/networks/demonet")["Warnings"]?[0]?.string ?? ""
+            return text.contains("MTU is 1250 by now, because of h2;")
+                && text.contains("have more: early (1450); reconnect")
+        }
+        #expect(try one.metric("swiftletd_network_oversized_containers{network=\"demonet\"}") == 1)
+        #expect(try one.lab.read(one.log).contains("warning swiftletd: network=demonet remedy=reconnect them"))
+        #expect(try two.get("/v1/networks/demonet")["Warnings"] == nil)
+        // The remedy.
+        try one.disconnect("early")
+        _ = try one.connect("early")
+        let link = try one.lab.tool("ip", "-o", "link", "show", "eth0", in: "early")
+        #expect(link.contains("mtu 1250"))
+        try hosts.eventually("nothing is to be said") { try one.get("/v1/networks/demonet")["Warnings"] == nil }
+    }
+
     @Test func theKernelIsHeldToTheTables() throws {
         let hosts = try Hosts(2)
         let (one, two) = (hosts[0], hosts[1])
