@@ -2,10 +2,15 @@
 # Measures the overlay beside Docker 20.10's (with a key-value store, etcd), a VXLAN made by hand and the bare underlay, in
 # one laboratory of two hosts and in one run, turn by turn: attaching and detaching, throughput, round trip.
 #
-#   scripts/bench-overlay.sh [--ours DIR] [--rounds PERCENT] [--mtu BYTES] [--no-docker]
+#   scripts/bench-overlay.sh [--ours DIR] [--rounds PERCENT] [--mtu BYTES] [--no-docker] [--only packets|attaching]
 #
 # --mtu BYTES  the underlay's MTU (default 1500)
 # --no-docker  leave Docker out, and install nothing
+# --only PART  measure only throughput and round trip, or only attaching and detaching
+#
+# A ratio is the median of the ratios within each round: what disturbs the machine for a while disturbs both sides of it.
+# Throughput is measured with sender and receiver on one processor, where it says what a byte costs, and on two, where it
+# also hangs on how far apart they are and varies more.
 #
 # Docker is Debian's docker.io, with etcd-server; scripts/dependencies.sh bench installs them. Without them its column is
 # empty.
@@ -21,21 +26,24 @@ here=$(dirname -- "${BASH_SOURCE[0]}")
 . "$here/lib/lab.sh"
 
 percent=100
+parts=(packets attaching)
 suites=(swiftlet docker by-hand underlay)
 docker=(docker -H unix:///run/docker.sock)
 # Docker's own MTU does not follow the underlay's; everybody else is held to the same here.
 overlay_mtu=
+processors=$(nproc)
 lab_gossip_port=7956
 
 parse() {
     while [ $# -gt 0 ]; do
         case $1 in
-        --ours | --rounds | --mtu)
+        --ours | --rounds | --mtu | --only)
             [ $# -ge 2 ] || die "$1 needs a value"
             case $1 in
             --ours) ours=$(readlink -f -- "$2") ;;
             --rounds) percent=$2 ;;
             --mtu) lab_mtu=$2 ;;
+            --only) parts=("$2") ;;
             esac
             shift
             ;;
@@ -46,6 +54,7 @@ parse() {
         shift
     done
     [[ $percent =~ ^[0-9]+$ ]] || die "--rounds is a number in percent"
+    [[ ${parts[0]} =~ ^(packets|attaching)$ ]] || die "--only: packets or attaching"
     overlay_mtu=$((lab_mtu - 50))
 }
 
@@ -178,28 +187,31 @@ sample() {
     printf '%s\t%s\t%s\n' "$what" "$suite" "$number" >>"$rows"
 }
 
-# Megabits per second over one second after a short warming up.
+# Megabits per second over one second after a short warming up, sender and receiver held to a processor each.
 throughput() {
-    in_container "$1" h1 iperf3 --client "$2" --time 1 --omit 0.2 --json | jq '.end.sum_received.bits_per_second / 1e6 | round'
+    in_container "$1" h1 iperf3 --client "$2" --time 1 --omit 0.2 --affinity "0,$3" --json |
+        jq '.end.sum_received.bits_per_second / 1e6 | round'
 }
 
-# Nanoseconds, the mean of 200 round trips.
-round_trip() {
-    in_container "$1" h1 ping -q -c 200 -i 0.002 -W 2 "$2" | awk -F / '/^rtt/ { printf "%d\n", $5 * 1e6 }'
-}
+# Nanoseconds, the median of 10 000 round trips.
+round_trip() { in_container "$1" h1 taskset -c 0 "$work/roundtrip" "$2" 10000; }
 
 measure_packets() {
     local suite round index
     declare -A address
+    "$(c_compiler)" -O2 -Wall -o "$work/roundtrip" "$root/scripts/bench/roundtrip.c"
     for suite in "${suites[@]}"; do
         address[$suite]=$(address_on_h2 "$suite")
         in_container "$suite" h2 iperf3 --server --daemon --bind "${address[$suite]}" >/dev/null
         eventually 60 in_container "$suite" h1 ping -q -c 1 -W 1 "${address[$suite]}" || die "$suite: no ping"
     done
-    for ((round = 0; round < $(rounds 9); round++)); do
+    for ((round = 0; round < $(rounds 12); round++)); do
         for ((index = 0; index < ${#suites[@]}; index++)); do
             suite=${suites[(index + round) % ${#suites[@]}]}
-            sample "TCP throughput, Mb/s" "$suite" throughput "$suite" "${address[$suite]}"
+            sample "TCP throughput on one processor, Mb/s" "$suite" throughput "$suite" "${address[$suite]}" 0
+            if [ "$processors" -gt 1 ]; then
+                sample "TCP throughput on two, Mb/s" "$suite" throughput "$suite" "${address[$suite]}" 1
+            fi
             sample "round trip, ns" "$suite" round_trip "$suite" "${address[$suite]}"
         done
     done
@@ -216,28 +228,37 @@ measure_attaching() {
         awk -F '\t' -v OFS='\t' '{ print $1 ", µs", $2, $3 }' >>"$rows"
 }
 
-# The medians beside each other, with ratios and what was promised.
+# The medians beside each other, with the medians of the rounds' ratios (their middle half) and what was promised.
 overlay_table() {
-    sort -t $'\t' -k 1,1 -k 2,2 -k 3,3n "$rows" | awk -F '\t' '
+    awk -F '\t' '
         { if (!($1 in seen)) { seen[$1] = 1; order[++whats] = $1 }
             values[$1, $2, ++count[$1, $2]] = $3 }
-        function middle(what, suite) { return values[what, suite, int((count[what, suite] + 1) / 2)] }
-        function cell(what, suite,   n) {
+        # The sorted values of a row and suite, or their ratios to another suite, in `list`; their number is returned.
+        function sorted(what, suite, other,   n, i, j, value) {
             n = count[what, suite]
-            if (!n) return "–"
-            if (what ~ /ns$/) return sprintf("%.1f µs (%.1f–%.1f)", middle(what, suite) / 1e3,
-                values[what, suite, 1] / 1e3, values[what, suite, n] / 1e3)
-            if (what ~ /µs$/) return sprintf("%.1f ms (%.1f–%.1f)", middle(what, suite) / 1e3,
-                values[what, suite, 1] / 1e3, values[what, suite, n] / 1e3)
-            return sprintf("%.2f Gb/s (%.2f–%.2f)", middle(what, suite) / 1e3,
-                values[what, suite, 1] / 1e3, values[what, suite, n] / 1e3)
+            if (other != "" && count[what, other] != n) return 0
+            for (i = 1; i <= n; i++) {
+                value = values[what, suite, i]
+                if (other != "") value /= values[what, other, i]
+                for (j = i; j > 1 && list[j - 1] > value; j--) list[j] = list[j - 1]
+                list[j] = value
+            }
+            return n
         }
-        function ratio(what, suite) {
-            if (!count[what, suite] || !count[what, "swiftlet"]) return "–"
-            return sprintf("%.2f", middle(what, "swiftlet") / middle(what, suite))
+        function at(n, share) { return list[int((n - 1) * share + 0.5) + 1] }
+        function cell(what, suite,   n, unit) {
+            n = sorted(what, suite, "")
+            if (!n) return "–"
+            unit = what ~ /ns$/ ? "µs" : what ~ /µs$/ ? "ms" : "Gb/s"
+            return sprintf("%.2f %s (%.2f–%.2f)", at(n, 0.5) / 1e3, unit, at(n, 0) / 1e3, at(n, 1) / 1e3)
+        }
+        function ratio(what, suite,   n) {
+            n = sorted(what, "swiftlet", suite)
+            if (!n) return "–"
+            return sprintf("%.2f (%.2f–%.2f)", at(n, 0.5), at(n, 0.25), at(n, 0.75))
         }
         END {
-            print "| what | swiftlet | Docker 20.10 | by hand | underlay | ÷ Docker | budget | ÷ by hand | budget | runs |"
+            print "| what | swiftlet | Docker 20.10 | by hand | underlay | ÷ Docker | budget | ÷ by hand | budget | rounds |"
             print "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
             for (i = 1; i <= whats; i++) {
                 what = order[i]; toDocker = ""; toHand = ""
@@ -250,7 +271,7 @@ overlay_table() {
                     cell(what, "docker"), cell(what, "by-hand"), cell(what, "underlay"),
                     ratio(what, "docker"), toDocker, ratio(what, "by-hand"), toHand, runs
             }
-        }'
+        }' "$rows"
 }
 
 # What a killed docker leaves in the control groups, the one thing no namespace here contains.
@@ -261,7 +282,7 @@ leave() {
 }
 
 main() {
-    local before suite
+    local before suite part
     before=$(cut -d ' ' -f 1-3 /proc/loadavg)
     work=$(mktemp -d)
     rows=$work/rows
@@ -288,11 +309,10 @@ main() {
         by-hand) make_by_hand ;;
         esac
     done
-    measure_packets
-    measure_attaching
+    for part in "${parts[@]}"; do "measure_$part"; done
     say "Conditions: $(nproc) × $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)," \
         "load before $before, underlay MTU $lab_mtu; two namespaced hosts on one machine; medians (least–most)," \
-        "suites turn by turn. Docker is asked over its API on a kept connection; ours is a process per call."
+        "suites turn by turn; ratios of the same round (middle half). Docker is asked over its API on a kept connection; ours is a process per call."
     say
     overlay_table
 }

@@ -53,6 +53,30 @@ struct OverlayUpkeepTests {
         #expect(try one.request("PUT", "/v1/blocks").status == 404)
     }
 
+    @Test func definitionsMadeApartAreNamed() throws {
+        let hosts = try Hosts(3)
+        let (one, two) = (hosts[0], hosts[1])
+        try hosts.wire(1, isUp: false)
+        for (host, subnet) in [(one, "10.10.0.0/24"), (two, "10.11.0.0/24")] {
+            let made = try host.request("POST", "/v1/networks", ["name": "shared", "subnet": .string(subnet)])
+            #expect(made.status == 200, "\(made)")
+        }
+        try hosts.wire(1, isUp: true)
+        let orders = [
+            "on h1 and h2: subnets 10.10.0.0/24 and 10.11.0.0/24",
+            "on h2 and h1: subnets 10.11.0.0/24 and 10.10.0.0/24",
+        ]
+        for host in hosts.hosts {
+            try hosts.eventually("\(host.name) names both") {
+                let difference = try host.get("/v1/networks/shared")["Difference"]?.string ?? ""
+                return orders.contains { difference == "network 'shared' is defined differently \($0)" }
+            }
+        }
+        #expect(try one.lab.read(one.log).contains("is defined differently \(orders[1])"))
+        let refused = try two.add("c", ip: nil, OverlayHost.network("shared", [("subnet", "10.11.0.0/24")]))
+        #expect(refused.code == 7 && refused.message.contains("h1 and h2"), "\(refused)")
+    }
+
     @Test func theKernelIsHeldToTheTables() throws {
         let hosts = try Hosts(2)
         let (one, two) = (hosts[0], hosts[1])
@@ -152,6 +176,32 @@ struct OverlayUpkeepTests {
         #expect(drained.code == 11 && drained.message.contains("drained"), "\(drained)")
         #expect(try hosts[1].request("POST", "/v1/blocks/drain", ["drain": false]).status == 200)
         _ = try hosts[1].connect("more")
+    }
+
+    @Test func anAddressGivenBackWhileTheDaemonIsAwayIsFree() throws {
+        let hosts = try Hosts(2)
+        let (one, two) = (hosts[0], hosts[1])
+        func used() throws -> Int64 {
+            let blocks = try one.get("/v1/blocks?network=demonet")["networks"]?[0]?["blocks"]?.elements ?? []
+            return blocks.reduce(0) { $0 + ($1["used"]?.integer ?? 0) }
+        }
+        _ = try one.connect("stays")
+        _ = try one.connect("goes")
+        let theirs = try two.connect("c")
+        try hosts.eventually("two addresses are in use") { try used() == 2 }
+        one.stop("KILL")
+        try one.disconnect("goes")
+        try one.startDaemon()
+        try hosts.eventually("one address is in use") { try used() == 1 }
+
+        // An ADD that was prepared before the restart took its address from a block that is another's now.
+        let late: Value = [
+            "network": "demonet", "containerID": "late", "ifname": "eth0", "mac": "02:42:c0:a8:00:99", "blocks": true,
+            "addresses": [.string("\(theirs)/24")],
+        ]
+        let refused = try one.request("POST", "/v1/overlay/endpoints", late)
+        #expect(refused.status == 409 && refused.document["code"]?.integer == 11, "\(refused)")
+        #expect(refused.document["error"]?.string?.hasPrefix("\(theirs) went to ") == true, "\(refused)")
     }
 
     @Test func aFullDiskIsSurvived() throws {

@@ -19,6 +19,8 @@ import sys
 import threading
 import time
 
+from remains import Remains
+
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -113,14 +115,33 @@ class Host:
         return f"/proc/{self.pid}/root/run/netns/{name}"
 
     def plugin(self, verb, document, container, namespace, interface="eth0"):
-        return self.run("/opt/cni/bin/overlay-vxlan", text=json.dumps(document), environment={
+        return self.run(f"/opt/cni/bin/{document['type']}", text=json.dumps(document), environment={
             "CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_NETNS": f"/run/netns/{namespace}",
             "CNI_IFNAME": interface, "CNI_PATH": "/opt/cni/bin"})
+
+    def attach(self, document, container, namespace):
+        """Both plugins of a network, as a runtime runs them: what an ADD that fails has done is taken back."""
+        result = self.plugin("ADD", document, container, namespace)
+        if result.returncode == 0:
+            result = self.plugin("ADD", way_out(document, json.loads(result.stdout)), container, namespace)
+        if result.returncode != 0:
+            gone = self.detach(document, container, namespace)
+            return gone if gone.returncode != 0 else result
+        return result
+
+    def detach(self, document, container, namespace):
+        results = [self.plugin("DEL", each, container, namespace) for each in (way_out(document), document)]
+        return next((result for result in results if result.returncode != 0), results[0])
 
 
 def network(name, subnet):
     return {"cniVersion": "1.0.0", "name": name, "type": "overlay-vxlan", "subnet": subnet,
             "ipam": {"type": "host-local"}}
+
+
+def way_out(document, previous=None):
+    return {"cniVersion": "1.0.0", "name": document["name"], "type": "gwbridge-nat",
+            **({"prevResult": previous} if previous else {})}
 
 
 def address_of(result):
@@ -149,7 +170,7 @@ class Bench:
     def prepare(self):
         for number, host in enumerate(self.hosts):
             namespace = host.namespace("prober")
-            result = host.plugin("ADD", self.document, f"prober-{host.name}", "prober")
+            result = host.attach(self.document, f"prober-{host.name}", "prober")
             if result.returncode != 0:
                 sys.exit(f"{host.name}: {result.stdout}{result.stderr}")
             prober = Prober(namespace, 1000 + number)
@@ -224,14 +245,14 @@ class Bench:
                 number += 1
                 if slot in held:
                     container = held.pop(slot)
-                    result = host.plugin("DEL", self.document, container, f"slot{slot}")
+                    result = host.detach(self.document, container, f"slot{slot}")
                     if result.returncode != 0:
                         self.fail(f"DEL {container}: {result.stdout}")
                     with lock:
                         counts["DEL"] += 1
                 else:
                     container = f"churn-{index}-{number}"
-                    result = host.plugin("ADD", self.document, container, f"slot{slot}")
+                    result = host.attach(self.document, container, f"slot{slot}")
                     with lock:
                         counts["ADD"] += 1
                     if result.returncode == 0:
@@ -242,7 +263,7 @@ class Bench:
                     else:
                         self.fail(f"ADD {container}: {result.stdout}")
             for slot, container in held.items():
-                result = host.plugin("DEL", self.document, container, f"slot{slot}")
+                result = host.detach(self.document, container, f"slot{slot}")
                 if result.returncode != 0:
                     self.fail(f"DEL {container}: {result.stdout}")
 
@@ -284,36 +305,13 @@ class Bench:
         """Nothing but the probers is left, on any host, in kernel, files and tables."""
         deadline, found = time.monotonic() + limit, []
         while True:
-            found = [text for host in self.hosts for text in self.left(host)]
+            found = self.remains.found()
             if not found or time.monotonic() > deadline:
                 break
             time.sleep(0.5)
         for text in found:
             self.fail(f"left: {text}")
-        print(f"| left links, addresses, records, entries | {len(found)} | 0 |")
-
-    def left(self, host):
-        found = []
-        endpoints = json.loads(host.must("swiftlet", "endpoint", "ls", "--json"))
-        endpoints = endpoints.get("endpoints", endpoints) if isinstance(endpoints, dict) else endpoints
-        if len(endpoints) != len(self.hosts):
-            found.append(f"{host.name} knows {len(endpoints)} endpoints of {len(self.hosts)}")
-        directory = "/var/lib/cni/networks/bench"
-        addresses = [name for name in host.must("ls", directory).split() if name[0].isdigit()]
-        if len(addresses) != 1:
-            found.append(f"{host.name} has {len(addresses)} reservations")
-        namespaces = host.must("ls", "/run/swiftlet/netns").split()
-        if len(namespaces) != 1:
-            return found + [f"{host.name} has {len(namespaces)} overlay namespaces"]
-        enter = ["nsenter", f"--net=/run/swiftlet/netns/{namespaces[0]}"]
-        ports = json.loads(host.must(*enter, "ip", "-j", "link", "show", "type", "veth"))
-        if len(ports) != 1:
-            found.append(f"{host.name} has {len(ports)} veths in the overlay namespace")
-        entries = [entry for entry in json.loads(host.must(*enter, "bridge", "-j", "fdb", "show", "dev", "vxlan0"))
-                   if "dst" in entry and entry["mac"] != "00:00:00:00:00:00"]
-        if len(entries) != len(self.hosts) - 1:
-            found.append(f"{host.name} has {len(entries)} forwarding entries of {len(self.hosts) - 1}")
-        return found
+        print(f"| left links, rules, addresses, files, blocks, records, entries | {len(found)} | 0 |")
 
 
 def main():
@@ -334,6 +332,7 @@ def main():
     bench.prepare()
     if not bench.whole():
         bench.fail("not every container reaches every other at the start")
+    bench.remains = Remains(bench.hosts, bench.document["name"])
     if options.adds:
         bench.reach()
     if options.seconds:

@@ -79,7 +79,7 @@ extension ClusterNode {
         save(network)
         try Self.check(await change([.put(network.definitionKey, value: network.local.row.encoded)]))
         return document(
-            Definition(name: name, id: id, row: network.local.row, owners: [key.id], isMixed: false), isBrief: false)
+            Definition(name: name, id: id, row: network.local.row, owners: [key.id]), isBrief: false)
     }
 
     /// `DELETE /v1/networks/NAME`: withdraws this host's announcement.

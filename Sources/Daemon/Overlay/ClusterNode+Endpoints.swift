@@ -32,6 +32,13 @@ extension ClusterNode {
         let row = EndpointRow(
             addresses: addresses, mac: mac, containerID: local.containerID, interface: local.interface,
             names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
+        if try request.member("blocks").bool() ?? false,
+            let lost = local.addresses.first(where: { !isOurs($0, local.id, network) })
+        {
+            throw ControlFault(
+                409, "\(lost) is not this host's to hand out any more: the ADD took too long, or outlived a swiftletd",
+                remedy: "try again", code: 11)
+        }
         let outcome = await put(local, row, network)
         ended(local.id, network)
         fillUsageSoon(network)
@@ -62,12 +69,29 @@ extension ClusterNode {
         network.endpoints[local.id] = local
         write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), local.journaled)])
         let outcome = await change([.put(key, value: row.encoded)])
-        if case .settled = outcome { return outcome }
+        if case .settled = outcome {
+            let macs = Dictionary(local.addresses.map { ($0, row.mac) }) { first, _ in first }
+            _ = kernel.run(on: loop) { [identity = network.identity] in
+                $0.tell(identity, macs, except: local.link)
+            }
+            return outcome
+        }
         // Nobody is told of an endpoint that a restart would forget.
         network.endpoints[local.id] = nil
         write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), nil)])
         give(.change(.remove(key), token: nil))
         return outcome
+    }
+
+    /// The MACs of this host's endpoints by address.
+    func ownMACs(_ network: NetworkState) -> [IPAddress: MACAddress] {
+        var macs: [IPAddress: MACAddress] = [:]
+        for local in network.endpoints.values {
+            let held = replica.row(Self.endpointKey(local, network), owner: key.id)
+            guard let row = held.flatMap({ EndpointRow(decoding: $0.record.value) }) else { continue }
+            for address in local.addresses { macs[address] = row.mac }
+        }
+        return macs
     }
 
     private static func endpointKey(_ endpoint: LocalEndpoint, _ network: NetworkState) -> RecordKey {
@@ -77,13 +101,26 @@ extension ClusterNode {
     /// `DELETE /v1/overlay/endpoints`
     func unpublish(_ request: Reader) async throws -> Value {
         let (identity, id) = try networkIdentity(request)
-        let endpoint = identity.endpointIdentifier(
-            containerID: try request.member("containerID").string() ?? "",
-            interfaceName: try request.member("ifname").string() ?? "")
+        func endpoint(_ attachment: Reader) throws -> String {
+            identity.endpointIdentifier(
+                containerID: try attachment.member("containerID").string() ?? "",
+                interfaceName: try attachment.member("ifname").string() ?? "")
+        }
+        let keep = try request.member("keep")
+        let kept = try keep.isPresent ? Set(keep.elements().map(endpoint)) : nil
+        let named = try endpoint(request)
         guard let network = networks[id] else { return .object(Object()) }
-        counts.removals += 1
-        ended(endpoint, network)
-        if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
+        var going: Set<String> = [named]
+        if let kept {
+            // Also what a killed ADD has prepared. The host's own endpoint goes with the last container.
+            going = Set(network.endpoints.keys).union(network.preparing.keys).subtracting(kept)
+            going.remove(network.hostEndpoint)
+        }
+        counts.removals += UInt64(going.count)
+        for endpoint in going { ended(endpoint, network) }
+        let known = going.compactMap { network.endpoints[$0] }
+        if !known.isEmpty { try Self.check(await withdraw(known, network)) }
+        // Its address may be reserved although nobody was told of it.
         usageMoves(network)
         if !network.hasContainers { await leave(network) }
         return .object(Object())
@@ -104,6 +141,7 @@ extension ClusterNode {
         {
             give(.command(.returnLoan(address)), to: network)
         }
+        usageMoves(network)
         return outcome
     }
 
