@@ -203,6 +203,32 @@ struct OverlayUpkeepTests {
         _ = try hosts[1].connect("more")
     }
 
+    @Test func anAddressGivenBackWhileTheDaemonIsAwayIsFree() throws {
+        let hosts = try Hosts(2)
+        let (one, two) = (hosts[0], hosts[1])
+        func used() throws -> Int64 {
+            let blocks = try one.get("/v1/blocks?network=demonet")["networks"]?[0]?["blocks"]?.elements ?? []
+            return blocks.reduce(0) { $0 + ($1["used"]?.integer ?? 0) }
+        }
+        _ = try one.connect("stays")
+        _ = try one.connect("goes")
+        let theirs = try two.connect("c")
+        try hosts.eventually("two addresses are in use") { try used() == 2 }
+        one.stop("KILL")
+        try one.disconnect("goes")
+        try one.startDaemon()
+        try hosts.eventually("one address is in use") { try used() == 1 }
+
+        // An ADD that was prepared before the restart took its address from a block that is another's now.
+        let late: Value = [
+            "network": "demonet", "containerID": "late", "ifname": "eth0", "mac": "02:42:c0:a8:00:99", "blocks": true,
+            "addresses": [.string("\(theirs)/24")],
+        ]
+        let refused = try one.request("POST", "/v1/overlay/endpoints", late)
+        #expect(refused.status == 409 && refused.document["code"]?.integer == 11, "\(refused)")
+        #expect(refused.document["error"]?.string?.hasPrefix("\(theirs) went to ") == true, "\(refused)")
+    }
+
     @Test func aFullDiskIsSurvived() throws {
         let hosts = try Hosts(2)
         let (one, two) = (hosts[0], hosts[1])
