@@ -50,8 +50,10 @@ class Large:
         self.joiner, self.publishers = self.hosts[-1], self.hosts[:-1]
         # A daemon owns 16 384 rows at most.
         self.count = min(options.endpoints, 16000 * len(self.publishers))
-        self.many, self.few = network("many", "10.88.0.0/16"), network("few", "10.89.0.0/24")
-        self.failures, self.links, self.used = 0, {}, set()
+        # Containers get their addresses from the beginning of the subnet, what is announced has the rest.
+        self.many = {**network("many", "10.88.0.0/16"), "ipRange": "10.88.0.0/22"}
+        self.few = network("few", "10.89.0.0/24")
+        self.failures, self.links = 0, {}
         self.published = 0
         self.rounds, self.seconds, self.roundtrip = options.rounds, options.seconds, options.roundtrip
 
@@ -78,8 +80,7 @@ class Large:
 
     def publish(self, total):
         """Announces more endpoints until there are so many."""
-        free = (address for address in ipaddress.ip_network("10.88.0.0/16").hosts() if str(address) not in self.used)
-        addresses = [address for _, address in zip(range(total), free)][self.published:]
+        addresses = [ipaddress.ip_address("10.88.4.0") + number for number in range(self.published, total)]
         began = time.monotonic()
 
         def work(index):
@@ -116,7 +117,7 @@ class Large:
                 count("bridge", "fdb", "show", "br", "br0", "dev", "vxlan0", mark="master br0"))
 
     def join(self):
-        """The last host joins; seconds until ADD returned and until all was programmed."""
+        """The last host joins; seconds until all is programmed, and its daemon's seconds of processor time."""
         wanted = self.published + len(self.publishers)
         before, idle = neighbours(), [self.daemon(host) for host in self.hosts]
         began = time.monotonic()
@@ -143,7 +144,7 @@ class Large:
               f" {used[-1]:.2f} / {sum(used[:-1]):.2f} s | |")
         print(f"| memory of its daemon before / after, of the others | {idle[-1][1]:.0f} / {now[-1][1]:.0f},"
               f" {min(one[1] for one in now[:-1]):.0f}–{max(one[1] for one in now[:-1]):.0f} MB | |", flush=True)
-        return programmed
+        return programmed, used[-1]
 
     def leave(self):
         result = self.joiner.plugin("DEL", self.many, f"large-{self.joiner.name}", "large", "eth0")
@@ -186,7 +187,6 @@ class Large:
             host.namespace("large")
         for host in self.publishers:
             address = self.add(host, self.many, "eth0")
-            self.used.add(address)
             if host is self.publishers[0]:
                 self.target = address
         for host in [*self.publishers[:2], self.joiner]:
@@ -198,10 +198,12 @@ class Large:
         self.leave()
         self.publish(self.count)
         whole = self.join()
-        print(f"| time to join, four times the endpoints | {whole / quarter:.2f} × | ≤ 6 × |", flush=True)
-        # Short runs are made of constant costs.
-        if self.count >= 10000 and whole / quarter > 6:
-            self.fail("the time to join grows faster than the network")
+        grown = [after / max(before, 1 / TICK) for before, after in zip(quarter, whole)]
+        print(f"| a join with four times the endpoints: time, processor time of its daemon | {grown[0]:.2f}, {grown[1]:.2f} × |"
+              " processor time ≤ 6 × |", flush=True)
+        # Short runs are made of constant costs. The time is also what the other daemons do on the same machine.
+        if self.count >= 10000 and grown[1] > 6:
+            self.fail("the cost of joining grows faster than the network")
         self.compare()
         return self.failures
 
