@@ -35,9 +35,10 @@ extension ClusterNode {
         if try request.member("blocks").bool() ?? false,
             let lost = local.addresses.first(where: { !isOurs($0, local.id, network) })
         {
+            let owner = network.allocator?.owner(of: lost).flatMap { $0 == key.id ? nil : hostName($0) }
+            let what = owner.map { "went to \($0)" } ?? "is not this host's to hand out any more"
             throw ControlFault(
-                409, "\(lost) is not this host's to hand out any more: the ADD took too long, or outlived a swiftletd",
-                remedy: "try again", code: 11)
+                409, "\(lost) \(what): the ADD took too long, or outlived a swiftletd", remedy: "try again", code: 11)
         }
         let outcome = await put(local, row, network)
         ended(local.id, network)
