@@ -6,7 +6,7 @@ import Testing
 /// The plugin killed at any instant, with daemons on both hosts: what it began is finished by DEL or GC, on all hosts.
 @Suite(.serialized, .enabled(if: Namespaces.areAvailable, "root and unshare(2) are needed"))
 struct OverlayCrashTests {
-    static let rounds = Plugins.wantsLongRuns ? 300 : 24
+    static let rounds = Plugins.wantsLongRuns ? 300 : 16
 
     @Test func killedPluginsLeaveNothing() throws {
         let hosts = try Hosts(2)

@@ -149,6 +149,9 @@ extension ClusterNode {
                 let now = node.clock()
                 for (endpoint, deadline) in network.preparing where deadline < now { node.ended(endpoint, network) }
                 if network.isOn { node.reconcileSoon(network) }
+                // A DEL that could not tell us has given its address back all the same.
+                if network.allocator != nil { node.fillUsage(network) }
+                node.dropAdoptedFile(network)
             }
             node.removeLeftovers()
             node.repeatReconciling()
@@ -186,7 +189,8 @@ extension ClusterNode {
         network.isReconciling = true
         defer { network.isReconciling = false }
         do {
-            if network.underlay == nil || network.fault != nil { try await findUnderlay(network) }
+            let isNew = network.underlay == nil || network.fault != nil
+            if isNew { try await findUnderlay(network) }
             guard let plan = plan(network) else { return }
             // An endpoint whose ADD ends while we look has its link; one that was there before must have it.
             let before = network.endpoints
@@ -196,7 +200,10 @@ extension ClusterNode {
             counts.corrections += UInt64(report.corrections)
             if network.fault != nil { log.info("recovered", metadata: ["network": "\(network.identity.name)"]) }
             network.fault = nil
+            // The host may have another address since it last said where its VXLAN is received.
+            if isNew, let underlay = network.underlay { try await announce(network, underlay) }
             watcher.add(network.identity.name, path: network.identity.namespacePath)
+            noteSizes(network, plan.segment.mtu, report)
             await compare(network, before, report)
         } catch {
             network.lastReconciled = clock()
@@ -327,6 +334,10 @@ extension ClusterNode {
         network.addressesByMAC = [:]
         network.touched = [:]
         network.unknownPorts = []
+        network.oversized = [:]
+        network.oversizedText = ""
+        // It may have another MTU when a container comes again.
+        network.underlay = nil
         var changes: [RecordChange] = [.remove(.member(of: network.id))]
         if network.local.isAnnounced, !network.local.isKept {
             network.local.isAnnounced = false
@@ -334,6 +345,7 @@ extension ClusterNode {
             changes.append(.remove(network.definitionKey))
         }
         _ = await change(changes)
+        dropAdoptedFile(network)
     }
 }
 

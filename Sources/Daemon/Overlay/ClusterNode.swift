@@ -38,7 +38,7 @@ actor ClusterNode {
     var book: AddressBook
     var transport: FrameTransport?
     var peers: [HostID: Peer] = [:]
-    var namedPeers: [String: HostID] = [:]
+    var namedPeers: [String: Peer] = [:]
     var networks: [NetworkID: NetworkState] = [:]
     /// What is on the disk of each network's allocator.
     var savedBlocks: [NetworkID: [UInt8]] = [:]
