@@ -85,12 +85,13 @@ let package = Package(
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
         room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
-        room("Gossip", ["NetworkTypes"]),
+        room("StateMachine"),
+        room("Gossip", ["NetworkTypes", "StateMachine"]),
         // The runtime's side of CNI, for the command line and the daemon.
-        room("CNIRuntime", ["CNI", "Gossip", "JSON", "System"]),
+        room("CNIRuntime", ["CNI", "JSON", "NetworkTypes", "System"]),
         room("ClusterGraph"),
         room("Networks", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "System"]),
-        room("Cluster", ["NetworkTypes"]),
+        room("Cluster", ["NetworkTypes", "StateMachine"]),
 
         plugin("Bridge"),
         plugin("HostLocal"),
@@ -119,7 +120,7 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "CLinux", "CNIRuntime", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Networks",
-                "Overlay", "System",
+                "Overlay", "StateMachine", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -156,11 +157,11 @@ let package = Package(
         tests(
             "OverlayTests", ["Netfilter", "Netlink", "NetworkTypes", "Overlay", "System", "TestSupport"]),
         tests("ControlTests", ["Control", "JSON", "System", "TestSupport"]),
-        tests("GossipTests", ["Gossip", "GossipFixtures", "NetworkTypes"]),
+        tests("GossipTests", ["Gossip", "GossipFixtures", "NetworkTypes", "StateMachine"]),
         tests("ClusterGraphTests", ["ClusterGraph"]),
         tests("NetworksTests", ["CNI", "CNIRuntime", "JSON", "NetworkTypes", "Networks", "System", "TestSupport"]),
-        tests("TableTests", ["Cluster", "NetworkTypes"]),
-        tests("BlockTests", ["Cluster", "NetworkTypes"]),
+        tests("TableTests", ["Cluster", "NetworkTypes", "StateMachine"]),
+        tests("BlockTests", ["Cluster", "NetworkTypes", "StateMachine"]),
         tests("IPAMTests", ["IPAM", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests(
             "PluginTests",

@@ -29,7 +29,7 @@ swift_files() { find "$@" -name '*.swift' -type f | sort; }
 may_import() {
     local plugin_rooms='CNI IPAM JSON Netlink NetworkTypes PluginKit System'
     case $1 in
-    Sources/NetworkTypes/*) say '' ;;
+    Sources/NetworkTypes/* | Sources/StateMachine/*) say '' ;;
     Sources/System/*) say 'CLinux Glibc NetworkTypes' ;;
     Sources/JSON/*) say 'CJansson' ;;
     Sources/CNI/*) say 'JSON NetworkTypes System' ;;
@@ -44,9 +44,9 @@ may_import() {
     Sources/Plugins/Firewall/*) say "$plugin_rooms DBus Netfilter" ;;
     Sources/Plugins/OverlayVXLAN/*) say "$plugin_rooms Control Netfilter Overlay" ;;
     Sources/Plugins/*) say "$plugin_rooms DBus Netfilter" ;;
-    Sources/Gossip/* | Sources/Cluster/*) say 'NetworkTypes' ;;
+    Sources/Gossip/* | Sources/Cluster/*) say 'NetworkTypes StateMachine' ;;
     Sources/ClusterGraph/*) say '' ;;
-    Sources/CNIRuntime/*) say 'CNI Gossip JSON System' ;;
+    Sources/CNIRuntime/*) say 'CNI JSON NetworkTypes System' ;;
     Sources/Networks/*) say 'CNI CNIRuntime JSON NetworkTypes System' ;;
     Sources/Daemon/* | Sources/Commands/swiftletd/* | Sources/Commands/swiftlet/*) say '*' ;;
     Sources/Commands/*) say 'PluginKit *Plugin' ;;

@@ -55,20 +55,6 @@ run_podman() {
 run_ctr() { ctr_ run -d --rootfs --cni /run/test-rootfs "$1" /bin/sleep 600; }
 prepare() {
     mkdir -p /run/podman-test /run/containerd-test
-    cat >/run/podman-test/containers.conf <<CONF
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-pids_limit = 0
-log_driver = "k8s-file"
-[network]
-network_backend = "cni"
-cni_plugin_dirs = ["/opt/cni/bin"]
-network_config_dir = "/etc/cni/net.d"
-default_network = "demonet"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-CONF
     cat >/run/containerd-test/config.toml <<CONF
 version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs",
@@ -108,6 +94,8 @@ make_hosts() {
         in_lab "$host" mkdir -p /run/test-rootfs
         tar -C "$rootfs" -cf - . | in_lab "$host" tar -C /run/test-rootfs -xf -
         on "$host" prepare
+        podman_configuration '"/opt/cni/bin"' /etc/cni/net.d demonet |
+            in_lab "$host" tee /run/podman-test/containers.conf >/dev/null
     done
 }
 

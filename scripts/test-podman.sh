@@ -54,20 +54,7 @@ configure() {
     mkdir -p /run/podman-test/networks
     make_rootfs /run/podman-test/rootfs
     quoted=$(printf '"%s", ' "${plugin_dirs[@]}")
-    cat >/run/podman-test/containers.conf <<CONF
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-pids_limit = 0
-log_driver = "k8s-file"
-[network]
-network_backend = "cni"
-cni_plugin_dirs = [${quoted%, }]
-network_config_dir = "/run/podman-test/networks"
-default_network = "${1:-alpha}"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-CONF
+    podman_configuration "${quoted%, }" /run/podman-test/networks "${1:-alpha}" >/run/podman-test/containers.conf
     export CONTAINERS_CONF=/run/podman-test/containers.conf
 }
 

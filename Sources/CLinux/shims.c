@@ -1,5 +1,6 @@
 #include "CLinux.h"
 
+#include <linux/if_packet.h>
 #include <malloc.h>
 #include <sys/ioctl.h>
 #include <regex.h>
@@ -112,4 +113,14 @@ int swiftlet_regex_matches(const void *expression, const char *text) {
 void swiftlet_regex_free(void *expression) {
     regfree(expression);
     free(expression);
+}
+
+int swiftlet_send_frame(int descriptor, int link, const void *frame, size_t size) {
+    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = link, .sll_halen = ETH_ALEN};
+    if (size < ETH_HLEN) {
+        errno = EINVAL;
+        return -1;
+    }
+    memcpy(address.sll_addr, frame, ETH_ALEN);
+    return sendto(descriptor, frame, size, MSG_NOSIGNAL, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : 0;
 }

@@ -1,6 +1,6 @@
 public import CNI
-internal import Gossip
 public import JSON
+internal import NetworkTypes
 internal import System
 
 /// What runtimes remember of an attachment from ADD to DEL.

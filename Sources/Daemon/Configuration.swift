@@ -82,6 +82,8 @@ public struct Configuration: Equatable, Sendable {
     public var adopt = false
     /// That directory.
     public var networkDirectory = "/etc/cni/net.d"
+    /// How many seconds the endpoints of a host that failed stay in tables and kernel.
+    public var grace: UInt64 = 1800
     /// The timings.
     public var profile = Profile.lan
     /// What the node says about itself; together at most 512 bytes.
@@ -138,6 +140,7 @@ public struct Configuration: Equatable, Sendable {
         case "vtep": vtep = try reader.string()
         case "seeds": seeds = try reader.strings()
         case "adopt": adopt = try reader.bool() ?? adopt
+        case "grace": if let seconds = try reader.integer(in: 1...604_800) { grace = UInt64(clamping: seconds) }
         case "confDir": networkDirectory = try reader.string() ?? networkDirectory
         case "profile": profile = try Self.choice(reader) ?? profile
         case "log": log = try Self.choice(reader) ?? log

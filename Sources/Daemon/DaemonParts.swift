@@ -3,6 +3,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import NetworkTypes
+internal import StateMachine
 internal import System
 
 /// The parts of a daemon, made from its configuration and from what the last start left on the disk. Nothing is sent yet.
@@ -46,7 +47,8 @@ struct DaemonParts: Sendable {
             cluster: configuration.cluster, name: name, advertised: endpoint,
             bind: Endpoint(address: configuration.bind.address, port: configuration.clusterPort), vtep: address,
             vtepInterface: address == nil ? configuration.vtep : nil, join: configuration.join,
-            seeds: configuration.seeds, adoptsInto: configuration.adopt ? configuration.networkDirectory : nil)
+            seeds: configuration.seeds, adoptsInto: configuration.adopt ? configuration.networkDirectory : nil,
+            grace: .seconds(configuration.grace))
         cluster = ClusterNode(
             key: key, start: start, settings: settings, journal: journal,
             loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(), kernel: KernelWorker(), log: log,

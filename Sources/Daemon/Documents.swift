@@ -1,5 +1,7 @@
 internal import Gossip
 internal import JSON
+internal import NetworkTypes
+internal import StateMachine
 
 extension Member {
     /// The member as the control API shows it. Times are seconds before `now`, round trips milliseconds.

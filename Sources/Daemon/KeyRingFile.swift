@@ -1,5 +1,6 @@
 internal import Gossip
 internal import JSON
+internal import NetworkTypes
 internal import System
 
 /// The gossip keys on disk: a JSON array of base64 texts, the primary first, as serf agents keep theirs.

@@ -1,6 +1,8 @@
 internal import Gossip
 internal import JSON
 internal import NIOCore
+internal import NetworkTypes
+internal import StateMachine
 internal import System
 
 extension Node {

@@ -81,6 +81,7 @@ extension Configuration {
             ("stateDir", stateDirectory != new.stateDirectory), ("socket", socket != new.socket),
             ("cluster", cluster != new.cluster), ("clusterPort", clusterPort != new.clusterPort),
             ("vtep", vtep != new.vtep), ("seeds", seeds != new.seeds), ("profile", profile != new.profile),
+            ("grace", grace != new.grace),
             ("engine", engine != new.engine),
             ("serfRPC", serfRPC != new.serfRPC || serfRPCAuth != new.serfRPCAuth),
         ]

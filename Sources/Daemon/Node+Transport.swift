@@ -47,11 +47,11 @@ extension Node {
             try? await udp.close()
             throw error
         }
-        await start(udp, tcp)
+        try await start(udp, tcp)
     }
 
-    private func start(_ udp: any Channel, _ tcp: any Channel) {
-        datagrams = udp
+    private func start(_ udp: any Channel, _ tcp: any Channel) throws {
+        datagrams = try DatagramSender(udp)
         listener = tcp
         give(.start)
     }
@@ -64,9 +64,7 @@ extension Node {
     }
 
     func sendDatagram(_ bytes: [UInt8], to target: Endpoint) {
-        guard let datagrams, let address = try? target.socketAddress() else { return }
-        // Flushed once, when all directives of an event are carried out.
-        datagrams.write(AddressedEnvelope(remoteAddress: address, data: ByteBuffer(bytes: bytes)), promise: nil)
+        datagrams?.send(bytes, to: target)
     }
 
     func openStream(_ id: StreamID, to target: Endpoint, _ bytes: [UInt8]) {

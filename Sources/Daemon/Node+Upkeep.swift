@@ -1,6 +1,7 @@
 internal import Gossip
 internal import Logging
 internal import NIOCore
+internal import StateMachine
 
 extension Node {
     /// How often what must survive a restart is written, when it changed.

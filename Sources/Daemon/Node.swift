@@ -1,6 +1,7 @@
 internal import Gossip
 internal import Logging
 internal import NIOCore
+internal import StateMachine
 
 /// The shell around one gossip engine: it owns the engine and carries out its directives on one event loop.
 ///
@@ -43,7 +44,7 @@ actor Node {
     var lookups = 0
     var toldStatus = ""
 
-    var datagrams: (any Channel)?
+    var datagrams: DatagramSender?
     var listener: (any Channel)?
     var streams: [StreamID: OpenStream] = [:]
     var acceptedStreams: UInt64 = 0
@@ -96,7 +97,6 @@ actor Node {
             let event = waiting.removeFirst()
             for directive in instance.handle(event, now: clock(), random: &random) { carryOut(directive) }
         }
-        datagrams?.flush()
     }
 
     /// Gives a command and returns the reason when the engine refused it.
@@ -188,7 +188,7 @@ actor Node {
         agent?.channel?.close(promise: nil)
         for stream in streams.values { stream.channel?.close(promise: nil) }
         streams = [:]
-        datagrams?.close(promise: nil)
+        datagrams?.close()
         listener?.close(promise: nil)
     }
 }

@@ -1,3 +1,5 @@
+public import StateMachine
+
 /// What an instance wants its shell to do. Directives are carried out in order.
 public enum Directive: Sendable {
     /// Send a datagram. A failure to send needs no report.

@@ -1,3 +1,5 @@
+public import StateMachine
+
 /// A stream (TCP connection) of one request and at most one answer.
 public struct StreamID: Hashable, Sendable {
     /// Whether we opened it; the two sides count on their own.

@@ -1,4 +1,5 @@
 import NetworkTypes
+public import StateMachine
 
 /// One node of a serf cluster: the membership protocol of memberlist (SWIM with Lifeguard) and serf on top of it, as a
 /// value without clock, sockets or threads.
@@ -54,9 +55,9 @@ public struct Instance: Sendable {
     let own: Int
 
     var now: Nanoseconds
-    var random: Randomness
+    var random: Xoshiro256
     var envelope: Envelope
-    var timers = TimerQueue()
+    var timers = TimerQueue<Timer>()
     var directives: [Directive] = []
     var counters = [UInt64](repeating: 0, count: Counter.allCases.count)
     var announcedWake: Nanoseconds?
@@ -84,6 +85,8 @@ public struct Instance: Sendable {
     var leavePhase = LeavePhase.none
     var leaveDeadline: Nanoseconds = 0
     var wasIsolated = true
+    /// The last failed member that came back, while an exchange with it is due.
+    var returned: String?
 
     // serf.
     var memberClock = LamportClock()
@@ -114,7 +117,7 @@ public struct Instance: Sendable {
         self.settings = settings
         self.name = name
         self.now = now
-        var generator = Randomness(from: &random)
+        var generator = Xoshiro256(from: &random)
         envelope = Envelope(
             keyRing: keyRing, cipher: cipher, label: settings.label, compresses: settings.compresses,
             requiresEncryption: settings.requiresEncryption)
@@ -246,6 +249,7 @@ extension Instance {
         case .probe: probeNext()
         case .pushPull: exchangeWithRandomMember()
         case .reconnect: reconnect()
+        case .catchUp: catchUp()
         case .reap: reap()
         case .join: joinSeeds()
         case .probeTimeout(let number): probeIsLate(number)

@@ -64,7 +64,8 @@ public struct HostLocalConfiguration: Sendable {
         routes = try Self.each(ipam.member("routes").elements()) { (element) throws(JSON.DecodingError) in
             try element.route()
         }
-        requestedAddresses = try Self.requests(requestedIP, args, runtimeConfig)
+        requestedAddresses = try RequestedAddresses.parse(
+            argument: requestedIP, args: args, runtimeConfig: runtimeConfig)
         let sets = try Self.rangeSets(ipam, runtimeConfig)
         try Self.check(sets, ipam, allowsSeveralPerFamily, versionText)
         rangeSets = sets
@@ -86,24 +87,6 @@ public struct HostLocalConfiguration: Sendable {
         var elements: [Element] = []
         for reader in readers { elements.append(try body(reader)) }
         return elements
-    }
-
-    private static func requests(_ requestedIP: String?, _ args: Reader, _ runtimeConfig: Reader)
-        throws(JSON.DecodingError) -> [IPAddress]
-    {
-        var readers = [Reader(requestedIP.flatMap { $0.isEmpty ? nil : .string($0) }, path: "CNI_ARGS IP")]
-        readers += try args.member("cni").member("ips").elements()
-        readers += try runtimeConfig.member("ips").elements()
-        var addresses: [IPAddress] = []
-        for reader in readers {
-            guard let text = try reader.string() else { continue }
-            // The prefix length may be given and says nothing: the range's subnet decides.
-            guard let address = IPAddress(text) ?? IPPrefix(text)?.address else {
-                throw reader.error("invalid IP address \(text)")
-            }
-            if !addresses.contains(address) { addresses.append(address) }
-        }
-        return addresses
     }
 
     private static func rangeSets(_ ipam: Reader, _ runtimeConfig: Reader) throws(JSON.DecodingError) -> [RangeSet] {

@@ -18,6 +18,8 @@ public enum OverlayError: Error, Equatable, Sendable, CustomStringConvertible {
     case busyVNI(UInt32, port: UInt16, holder: String?)
     /// The UDP port is another program's.
     case busyPort(UInt16)
+    /// Somebody has the lock of a network, whose file this is, and waiting was not wanted.
+    case locked(String)
     /// Something in the overlay namespace is not what it is called.
     case foreign(String)
 
@@ -34,17 +36,19 @@ public enum OverlayError: Error, Equatable, Sendable, CustomStringConvertible {
         case .busyPort(let port):
             "UDP port \(port) is in use by another program; "
                 + "give the network another port with the key \"port\" on all hosts"
+        case .locked(let path): "a plugin that adds or removes a container holds \(path)"
         case .foreign(let what): what
         }
     }
 
-    /// Whether trying again later may help: the kernel is busy or short of memory.
+    /// Whether trying again later may help: the kernel is busy or short of memory, or somebody else's turn.
     public var isPassing: Bool {
         let passing: [Errno] = [.resourceTemporarilyUnavailable, .noBufferSpace, .resourceBusy, .interrupted]
         switch self {
         case .netlink(let error): return passing.contains(error.errno)
         case .netfilter(let error): return error.errno.map(passing.contains) ?? false
         case .busyVNI(_, _, let holder): return holder == nil
+        case .locked: return true
         default: return false
         }
     }

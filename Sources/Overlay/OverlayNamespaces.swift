@@ -27,11 +27,29 @@ public struct OverlayNamespaces: Sendable {
     public func lock(_ name: String, _ mode: FileLock.Mode) throws(OverlayError) -> FileLock {
         do {
             try Files.makeDirectories(directory, mode: 0o755)
-            return try FileLock("\(directory)/.\(name).lock", mode: mode)
+            return try FileLock(lockPath(name), mode: mode)
         } catch {
             throw .system(error)
         }
     }
+
+    /// The same without waiting.
+    ///
+    /// - Throws: ``OverlayError/locked(_:)`` when it would have to wait.
+    public func tryLock(_ name: String, _ mode: FileLock.Mode) throws(OverlayError) -> FileLock {
+        let lock: FileLock?
+        do {
+            try Files.makeDirectories(directory, mode: 0o755)
+            lock = try FileLock.attempt(lockPath(name), mode: mode)
+        } catch {
+            throw .system(error)
+        }
+        guard let lock else { throw .locked(lockPath(name)) }
+        return lock
+    }
+
+    /// The file of the lock by the namespace's name; it stays.
+    public func lockPath(_ name: String) -> String { "\(directory)/.\(name).lock" }
 
     /// Opens a network's namespace; nil when there is none, or only the file of one half made or half removed.
     public func open(_ identity: NetworkIdentity) throws(OverlayError) -> NetworkNamespace? {

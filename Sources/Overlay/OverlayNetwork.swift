@@ -12,7 +12,7 @@ public final class OverlayNetwork {
     /// The overlay namespace's descriptor, for `IFLA_NET_NS_FD`; valid as long as this object lives.
     public var descriptor: Int32 { namespace.descriptor }
 
-    private let namespace: NetworkNamespace
+    let namespace: NetworkNamespace
     private let namespaces: OverlayNamespaces
     private let host: any NetworkStack
 
@@ -41,14 +41,15 @@ public final class OverlayNetwork {
     /// changes what differs, adopts what somebody killed half way has left. Takes the network's lock
     /// when something has to be done.
     ///
+    /// - Parameter waits: whether to wait for the lock; without, ``OverlayError/locked(_:)`` says that somebody has it.
     /// - Returns: the network; its entries for other hosts are as they were, or none when `vxlan0` was made anew.
     public static func prepare(
         _ identity: NetworkIdentity, _ segment: OverlaySegment, host: any NetworkStack,
-        in namespaces: OverlayNamespaces = OverlayNamespaces()
+        in namespaces: OverlayNamespaces = OverlayNamespaces(), waits: Bool = true
     ) throws(OverlayError) -> OverlayNetwork {
         // As it should be already: no need to wait until nobody is connecting a container.
         if let found = try open(identity, host: host, in: namespaces), try found.isAsWanted(segment) { return found }
-        let lock = try namespaces.lock(identity, .exclusive)
+        let lock = try namespaces.lock(identity, waits: waits)
         return try withExtendedLifetime(lock) { () throws(OverlayError) in
             let namespace = try namespaces.make(identity)
             let network: OverlayNetwork
@@ -106,12 +107,14 @@ public final class OverlayNetwork {
     /// Takes the network's namespace away, unless a container is still connected. Takes the network's lock.
     ///
     /// `vxlan0` is removed first, so that its VNI is free at once.
+    /// - Parameter waits: whether to wait for the lock; without, ``OverlayError/locked(_:)`` says that somebody has it.
     /// - Returns: false when a container is connected; true also when there was no namespace.
     @discardableResult
     public static func remove(
-        _ identity: NetworkIdentity, in namespaces: OverlayNamespaces = OverlayNamespaces(), force: Bool = false
+        _ identity: NetworkIdentity, in namespaces: OverlayNamespaces = OverlayNamespaces(), force: Bool = false,
+        waits: Bool = true
     ) throws(OverlayError) -> Bool {
-        let lock = try namespaces.lock(identity, .exclusive)
+        let lock = try namespaces.lock(identity, waits: waits)
         return try withExtendedLifetime(lock) { () throws(OverlayError) in
             if let namespace = try namespaces.open(identity) {
                 guard try empty(namespace, force: force) else { return false }
@@ -135,5 +138,12 @@ public final class OverlayNetwork {
         } catch {
             throw .netlink(error)
         }
+    }
+}
+
+extension OverlayNamespaces {
+    /// The lock alone, waiting or not.
+    fileprivate func lock(_ identity: NetworkIdentity, waits: Bool) throws(OverlayError) -> FileLock {
+        waits ? try lock(identity, .exclusive) : try tryLock(identity.namespaceName, .exclusive)
     }
 }

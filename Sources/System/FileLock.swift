@@ -31,6 +31,25 @@ public struct FileLock: ~Copyable, Sendable {
         file = opened
     }
 
+    /// Opens (and creates, with `permissions`) the lock file and takes the lock if that needs no waiting; nil if it does.
+    ///
+    /// - Throws: the errno with the path.
+    public static func attempt(
+        _ path: String, mode: Mode = .exclusive, permissions: UInt32 = 0o600
+    ) throws(SystemError) -> FileLock? {
+        let opened = try OwnedFD(opening: path, flags: O_RDONLY | O_CREAT, mode: permissions)
+        let descriptor = opened.rawValue
+        do {
+            _ = try retrying { flock(descriptor, (mode == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB) }
+        } catch {
+            if error == .resourceTemporarilyUnavailable { return nil }
+            throw SystemError("lock", path, error)
+        }
+        return FileLock(file: opened)
+    }
+
+    private init(file: consuming OwnedFD) { self.file = file }
+
     /// Whether somebody has the lock alone. A lock file that is not there is not made.
     public static func isTaken(_ path: String) -> Bool {
         guard let file = try? OwnedFD(opening: path, flags: O_RDONLY) else { return false }

@@ -2,18 +2,25 @@ import JSON
 import System
 import TestSupport
 
-/// Several hosts on one wire, each with a daemon of its own: host number i is 192.0.2.(i+1), named h(i+1).
+/// Several hosts on one wire, each with a daemon of its own: host number i is 192.0.2.(i+1), or fd00:1::(i+1), named h(i+1).
 final class Hosts {
     let underlay: Underlay
     private(set) var hosts: [OverlayHost] = []
 
     /// Makes the hosts and starts their daemons; all but the first join the first.
-    init(_ count: Int = 3, mtu: Int = 1500, configuration: Value = [:], keys: [String] = []) throws {
-        underlay = try Underlay(hosts: count, containers: 0, mtu: mtu)
-        hosts = underlay.hosts.enumerated().map { OverlayHost($0.offset, underlay.address($0.offset), $0.element) }
+    ///
+    /// - Parameter ipv6: whether the daemons, and with them VXLAN, use IPv6.
+    init(
+        _ count: Int = 3, mtu: Int = 1500, ipv6: Bool = false, configuration: Value = [:], keys: [String] = []
+    ) throws {
+        let underlay = try Underlay(hosts: count, containers: 0, mtu: mtu)
+        self.underlay = underlay
+        hosts = underlay.hosts.enumerated().map {
+            OverlayHost($0.offset, underlay.address($0.offset, ipv6: ipv6), $0.element)
+        }
         for host in hosts {
             try host.lab.write("/run/swiftletd.json", configuration.text())
-            if host.index > 0 { host.arguments = ["--join", underlay.address(0)] }
+            if host.index > 0 { host.arguments = ["--join", hosts[0].address] }
             if !keys.isEmpty {
                 try host.lab.write("/run/keys.json", Value.array(keys.map { .string($0) }).text())
                 host.arguments += ["--keyring", "/run/keys.json"]
@@ -139,13 +146,13 @@ final class OverlayHost {
 
     // MARK: Containers
 
-    /// The network `demonet`, or another.
+    /// The network `demonet`, or another; a null takes a key away.
     static func network(_ name: String = "demonet", _ more: [(String, Value)] = []) -> Value {
         var config: Value = [
             "cniVersion": "1.0.0", "name": .string(name), "type": "overlay-vxlan", "subnet": "192.168.0.0/24",
             "ipam": ["type": "host-local"],
         ]
-        for (key, value) in more { config[key] = value }
+        for (key, value) in more { config[key] = value == .null ? nil : value }
         return config
     }
 
@@ -153,9 +160,18 @@ final class OverlayHost {
     func add(
         _ container: String, ip: String? = nil, _ network: Value = OverlayHost.network()
     ) throws -> PluginAnswer {
+        try add(container, ips: ip.map { [$0] } ?? [], network)
+    }
+
+    /// Connects a container with some addresses of its own choice.
+    func add(_ container: String, ips: [String], _ network: Value) throws -> PluginAnswer {
         if try !lab.list("/run/netns").contains(container) { try lab.addContainer(container) }
         var config = network
-        if let ip { config["runtimeConfig"] = ["ips": .array([.string(ip)])] }
+        if !ips.isEmpty {
+            var wishes = config["runtimeConfig"] ?? [:]
+            wishes["ips"] = .array(ips.map { .string($0) })
+            config["runtimeConfig"] = wishes
+        }
         return try lab.run(
             "overlay-vxlan", "ADD", containerID: container, netns: lab.netns(container), config)
     }
@@ -169,9 +185,23 @@ final class OverlayHost {
         return String(text.prefix { $0 != "/" })
     }
 
+    /// Connects a container and gives its addresses of both families, without the prefix lengths.
+    func addresses(_ container: String, ips: [String], _ network: Value) throws -> [String] {
+        let answer = try add(container, ips: ips, network)
+        guard answer.succeeded else {
+            throw LabError("\(name) ADD \(container): \(answer)\n" + ((try? lab.read(log)) ?? ""))
+        }
+        return (answer.document?["ips"]?.elements ?? []).map { ip in
+            String((ip["address"]?.string ?? "").prefix { $0 != "/" })
+        }
+    }
+
+    func remove(_ container: String, _ network: Value = OverlayHost.network()) throws -> PluginAnswer {
+        try lab.run("overlay-vxlan", "DEL", containerID: container, netns: lab.netns(container), network)
+    }
+
     func disconnect(_ container: String, _ network: Value = OverlayHost.network()) throws {
-        let answer = try lab.run(
-            "overlay-vxlan", "DEL", containerID: container, netns: lab.netns(container), network)
+        let answer = try remove(container, network)
         guard answer.succeeded else { throw LabError("\(name) DEL \(container): \(answer)") }
     }
 

@@ -53,6 +53,55 @@ struct OverlayUpkeepTests {
         #expect(try one.request("PUT", "/v1/blocks").status == 404)
     }
 
+    @Test func definitionsMadeApartAreNamed() throws {
+        let hosts = try Hosts(3)
+        let (one, two) = (hosts[0], hosts[1])
+        try hosts.wire(1, isUp: false)
+        for (host, subnet) in [(one, "10.10.0.0/24"), (two, "10.11.0.0/24")] {
+            let made = try host.request("POST", "/v1/networks", ["name": "shared", "subnet": .string(subnet)])
+            #expect(made.status == 200, "\(made)")
+        }
+        try hosts.wire(1, isUp: true)
+        let orders = [
+            "on h1 and h2: subnets 10.10.0.0/24 and 10.11.0.0/24",
+            "on h2 and h1: subnets 10.11.0.0/24 and 10.10.0.0/24",
+        ]
+        for host in hosts.hosts {
+            try hosts.eventually("\(host.name) names both") {
+                let difference = try host.get("/v1/networks/shared")["Difference"]?.string ?? ""
+                return orders.contains { difference == "network 'shared' is defined differently \($0)" }
+            }
+        }
+        #expect(try one.lab.read(one.log).contains("is defined differently \(orders[1])"))
+        let refused = try two.add("c", ip: nil, OverlayHost.network("shared", [("subnet", "10.11.0.0/24")]))
+        #expect(refused.code == 7 && refused.message.contains("h1 and h2"), "\(refused)")
+    }
+
+    @Test func aSmallerUnderlayIsToldOf() throws {
+        let hosts = try Hosts(2)
+        let (one, two) = (hosts[0], hosts[1])
+        _ = try one.connect("early")
+        try two.lab.tool("ip", "link", "set", "up0", "mtu", "1300")
+        _ = try two.connect("small")
+        try hosts.eventually("the network has the smaller MTU") {
+            try one.overlay("ip", "link", "show", "br0").contains("mtu 1250")
+        }
+        try hosts.eventually("the host and the container are named") {
+            let text = try one.get("/v1/networks/demonet")["Warnings"]?[0]?.string ?? ""
+            return text.contains("MTU is 1250 by now, because of h2;")
+                && text.contains("have more: early (1450); reconnect")
+        }
+        #expect(try one.metric("swiftletd_network_oversized_containers{network=\"demonet\"}") == 1)
+        #expect(try one.lab.read(one.log).contains("warning swiftletd: network=demonet remedy=reconnect them"))
+        #expect(try two.get("/v1/networks/demonet")["Warnings"] == nil)
+        // The remedy.
+        try one.disconnect("early")
+        _ = try one.connect("early")
+        let link = try one.lab.tool("ip", "-o", "link", "show", "eth0", in: "early")
+        #expect(link.contains("mtu 1250"))
+        try hosts.eventually("nothing is to be said") { try one.get("/v1/networks/demonet")["Warnings"] == nil }
+    }
+
     @Test func theKernelIsHeldToTheTables() throws {
         let hosts = try Hosts(2)
         let (one, two) = (hosts[0], hosts[1])

@@ -38,6 +38,7 @@ struct ConfigurationTests {
             "join[1]: '10.0.0.1:x' is not an address, IPV4:PORT, [IPV6]:PORT or HOST[:PORT]"
         ),
         (#"{"profile": "slow"}"#, "profile: must be one of lan, fast, wan"),
+        (#"{"grace": 0}"#, "grace: must be between 1 and 604800, not 0"),
         (#"{"tags": {"a": 1}}"#, "tags.a: expected a string, found a number"),
         ("[]", "expected an object, found an array"),
     ])

@@ -100,6 +100,26 @@ import Testing
         #expect(dropped == 2)
     }
 
+    /// A channel closes at such a refusal, and the host would be deaf until its next start.
+    @Test func aRefusedDatagramIsOnlyLost() throws {
+        let (one, two) = (try End(1, keyRing: ring()), try End(2, keyRing: ring()))
+        defer {
+            one.close()
+            two.close()
+        }
+        // EACCES: the socket may not send to all.
+        let everybody = Endpoint(address: .v4(IPv4Address(rawValue: .max)), port: 9)
+        let (first, second) = (one.address, two.address)
+        try one.on { transport in
+            transport.sendDatagram([0], to: everybody)
+            transport.sendDatagram([1], to: second)
+        }
+        try eventually("the next one is sent") { two.bodies == [[1]] }
+        #expect(try one.on { $0.counts.dropped } == 1)
+        try two.on { $0.sendDatagram([2], to: first) }
+        try eventually("and it still hears") { one.bodies == [[2]] }
+    }
+
     @Test func boundsWhatWaits() throws {
         let one = try End(1, keyRing: ring())
         defer { one.close() }

@@ -1,4 +1,6 @@
 import GossipFixtures
+import NetworkTypes
+import StateMachine
 import Testing
 
 @testable import Gossip
@@ -104,7 +106,7 @@ import Testing
     }
 
     @Test func timersInOrder() {
-        var queue = TimerQueue()
+        var queue = TimerQueue<Timer>()
         for time: Nanoseconds in [5, 3, 9, 3, 1] { queue.add(.probeEnd(UInt32(time)), at: time) }
         #expect(queue.next == 1)
         queue.shift(by: 10)

@@ -1,4 +1,5 @@
 import GossipFixtures
+import StateMachine
 import Testing
 
 @testable import Gossip

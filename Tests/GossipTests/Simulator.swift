@@ -1,4 +1,5 @@
 import NetworkTypes
+import StateMachine
 import Testing
 
 @testable import Gossip
@@ -44,7 +45,8 @@ final class Simulator {
         var results: [String] = []
         var keyAnswers: [String: KeyResponse] = [:]
         var notices: [Notice] = []
-        var incarnations: [String: UInt32] = [:]
+        /// The highest incarnation it had.
+        var incarnation: UInt32 = 0
 
         var isRunning: Bool { instance != nil }
 
@@ -120,7 +122,7 @@ final class Simulator {
         host.isLeaving = false
         host.hasLeft = false
         host.wake = nil
-        host.incarnations = [:]
+        host.incarnation = 0
         host.userEvents = [:]
         host.instance = try Instance(
             name: host.name, endpoint: host.endpoint, tags: tags, settings: settings, keyRing: keyRing,

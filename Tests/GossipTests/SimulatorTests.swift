@@ -1,9 +1,18 @@
+import NetworkTypes
+import StateMachine
 import Testing
 
 @testable import Gossip
 
 /// Large sizes and many seeds, in minutes: `SWIFTLET_LONG=1`.
 let isLong = environment("SWIFTLET_LONG") == "1"
+
+/// `SWIFTLET_SEEDS=FIRST-LAST` runs a part of the long ones.
+let chaosSeeds: [UInt64] = {
+    let bounds = (environment("SWIFTLET_SEEDS") ?? "").split(separator: "-").compactMap { UInt64($0) }
+    if bounds.count == 2, bounds[0] <= bounds[1] { return Array(bounds[0]...bounds[1]) }
+    return isLong ? Array(1...10_000) : Array(1...6)
+}()
 
 @Suite struct SimulatorTests {
     private func seconds(_ time: Nanoseconds?) -> String { time.map { "\(Double($0) / 1e9) s" } ?? "never" }
@@ -97,16 +106,19 @@ let isLong = environment("SWIFTLET_LONG") == "1"
         #expect(back != nil, "\(simulator.disagreement() ?? "")")
     }
 
-    @Test(arguments: [20, 90]) func partitionHeals(_ length: UInt64) throws {
-        let simulator = Simulator(seed: length, hosts: 8)
+    /// One in fifty took more than ten seconds while a node that slept through the news was left to find out by itself.
+    @Test(arguments: [20, 90], isLong ? Array(1...200) : [1, 2, 3]) func partitionHeals(
+        _ length: UInt64, _ seed: UInt64
+    ) throws {
+        let simulator = Simulator(seed: seed &* 1000 &+ length, hosts: 10)
         try formed(simulator)
         simulator.partition { $0 % 2 }
         simulator.run(.seconds(length))
-        let failed = simulator.hosts[0].instance?.members.filter { $0.status == .failed }.count
-        #expect(failed == 4)
+        let failed = simulator.hosts[0].instance?.members.filter { $0.status == .failed }.count ?? 0
+        #expect(failed == 5 || length < 90 && failed > 0)
         simulator.heal()
         let time = simulator.run(until: .seconds(60)) { simulator.disagreement() == nil }
-        #expect((time ?? .max) <= .seconds(20), "\(seconds(time)): \(simulator.disagreement() ?? "")")
+        #expect((time ?? .max) <= .seconds(10), "\(seconds(time)): \(simulator.disagreement() ?? "")")
         #expect(simulator.breaches == [])
     }
 
@@ -257,7 +269,7 @@ let isLong = environment("SWIFTLET_LONG") == "1"
     }
 
     /// Crashes, restarts, cuts, loss and leaving in any order; when it is quiet again all must agree.
-    @Test(arguments: isLong ? Array(1...10_000) : Array(1...6)) func chaos(_ seed: UInt64) throws {
+    @Test(arguments: chaosSeeds) func chaos(_ seed: UInt64) throws {
         var schedule = SeededGenerator(seed: seed &* 977)
         let size = Int.random(in: 3...(isLong ? 30 : 12), using: &schedule)
         let settings: Settings = Bool.random(using: &schedule) ? .lan : .fast

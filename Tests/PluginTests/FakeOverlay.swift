@@ -84,7 +84,14 @@ final class FakeOverlay: OverlayHost {
             endpoints.insert(endpoint)
             return ["endpointID": "x", "acknowledged": 0, "peers": 0]
         case ("DELETE", _):
-            endpoints.remove(endpoint)
+            guard try reader.member("keep").isPresent else {
+                endpoints.remove(endpoint)
+                return [:]
+            }
+            let kept = try reader.member("keep").elements().map { entry in
+                "\(try entry.member("containerID").string() ?? "")/\(try entry.member("ifname").string() ?? "")"
+            }
+            endpoints = endpoints.filter { kept.contains($0) || $0.hasPrefix(HostAccess.containerID) }
             return [:]
         default: return [:]
         }

@@ -9,13 +9,18 @@ import System
 final class FaultInjector {
     /// The change that fails, counted from 1; nil for none.
     var failingChange: Int?
+    /// The change from which on all fail, as if the plugin had been killed before it; nil for none.
+    var killingChange: Int?
     private(set) var changes = 0
     private(set) var log: [String] = []
+
+    /// Counts from the beginning.
+    func restart() { (changes, log) = (0, []) }
 
     func count(_ operation: String, _ subject: String) throws(NetlinkError) {
         changes += 1
         log.append("\(operation) \(subject)")
-        if changes == failingChange {
+        if changes == failingChange || changes >= killingChange ?? .max {
             throw NetlinkError(operation: operation, subject: subject, errno: .inputOutput, kernelMessage: "injected")
         }
     }

@@ -1,5 +1,6 @@
 import Glibc
 import NetworkTypes
+import StateMachine
 
 @testable import Cluster
 

@@ -1,4 +1,5 @@
 import NetworkTypes
+import StateMachine
 import Testing
 
 @testable import Cluster

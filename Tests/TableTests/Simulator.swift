@@ -1,4 +1,5 @@
 import NetworkTypes
+import StateMachine
 
 @testable import Cluster
 

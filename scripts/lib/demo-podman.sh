@@ -12,20 +12,8 @@ podman_on() {
 
 configure_podman() {
     local host=$1
-    in_lab "$host" bash -euc 'mkdir -p /run/podman /run/containers /run/libpod && cat >/run/podman/containers.conf' <<'CONF'
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-pids_limit = 0
-log_driver = "k8s-file"
-[network]
-network_backend = "cni"
-cni_plugin_dirs = ["/opt/cni/bin"]
-network_config_dir = "/etc/cni/net.d"
-default_network = "demonet"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-CONF
+    podman_configuration '"/opt/cni/bin"' /etc/cni/net.d demonet | in_lab "$host" bash -euc \
+        'mkdir -p /run/podman /run/containers /run/libpod && cat >/run/podman/containers.conf'
 }
 
 # podman_run HOST NAME OPTIONS…

@@ -54,6 +54,25 @@ own_plugins_alone() {
     fi
 }
 
+# podman_configuration PLUGIN_DIRS NETWORK_DIR DEFAULT_NETWORK: podman's containers.conf with the CNI back end, for hosts
+# without cgroups and systemd. PLUGIN_DIRS is a list in TOML, without its brackets.
+podman_configuration() {
+    cat <<CONF
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+pids_limit = 0
+log_driver = "k8s-file"
+[network]
+network_backend = "cni"
+cni_plugin_dirs = [$1]
+network_config_dir = "$2"
+default_network = "$3"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+CONF
+}
+
 # A root file system that needs no image: one static busybox.
 make_rootfs() {
     local directory=$1 applet

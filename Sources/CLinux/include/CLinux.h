@@ -83,6 +83,8 @@ int swiftlet_netlink_options(int descriptor);
 /// `recvfrom(2)` on a netlink socket with the sender's port id (its address argument is a union in C). A result larger
 /// than `size` is the size of a datagram that was cut off and lost.
 ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender);
+/// `sendto(2)` of a whole Ethernet frame on a packet socket by the link of that index. Returns 0 or -1.
+int swiftlet_send_frame(int descriptor, int link, const void *frame, size_t size);
 /// `connect(2)` to a Unix socket; `name` is a path or, when `is_abstract`, a name without its leading NUL. Returns 0 or -1.
 int swiftlet_connect_unix(int descriptor, const void *name, size_t length, int is_abstract);
 /// A `sockaddr_in6`, whose members Swift cannot name: several Clang modules have it. `address` has 16 bytes.

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 extension BlockAllocator {
     typealias Ballot = BlockMessage.Ballot
     typealias Proposal = BlockMessage.Proposal

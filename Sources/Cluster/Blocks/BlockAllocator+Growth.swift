@@ -1,4 +1,5 @@
 import NetworkTypes
+internal import StateMachine
 
 extension BlockAllocator {
     // MARK: What is in use

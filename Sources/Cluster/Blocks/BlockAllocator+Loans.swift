@@ -1,4 +1,5 @@
 import NetworkTypes
+internal import StateMachine
 
 extension BlockAllocator {
     typealias Loan = BlockMessage.Loan

@@ -1,4 +1,5 @@
 import NetworkTypes
+internal import StateMachine
 
 extension BlockAllocator {
     mutating func setStanding(of peer: HostID, _ standing: Standing) {

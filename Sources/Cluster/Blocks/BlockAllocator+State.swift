@@ -192,33 +192,3 @@ extension BlockAllocator {
 
     func usableCount(of block: BlockID) -> Int { layouts[block.subnet].usableCount(of: block.number) }
 }
-
-/// xoshiro256** (Blackman and Vigna), stirred with the caller's generator at every event.
-struct BlockRandomness: RandomNumberGenerator, Sendable {
-    private var state: (UInt64, UInt64, UInt64, UInt64)
-
-    init(from random: inout some RandomNumberGenerator) {
-        state = (random.next() | 1, random.next(), random.next(), random.next())
-    }
-
-    mutating func stir(_ word: UInt64) {
-        state.1 ^= word
-        if state == (0, 0, 0, 0) { state.0 = 1 }
-        _ = next()
-    }
-
-    mutating func next() -> UInt64 {
-        let product = state.1 &* 5
-        let result = (product << 7 | product >> 57) &* 9
-        let shifted = state.1 << 17
-        state.2 ^= state.0
-        state.3 ^= state.1
-        state.1 ^= state.2
-        state.0 ^= state.3
-        state.2 ^= shifted
-        state.3 = state.3 << 45 | state.3 >> 19
-        return result
-    }
-
-    mutating func part(of interval: UInt64) -> UInt64 { UInt64.random(in: 0..<max(1, interval), using: &self) }
-}

@@ -1,4 +1,5 @@
 import NetworkTypes
+internal import StateMachine
 
 /// Who may hand out which addresses of one network: the part of it that one host plays, as a value without clock, disk or
 /// sockets.
@@ -30,7 +31,7 @@ public struct BlockAllocator: Sendable {
     let votersDigest: UInt64
 
     var now: UInt64
-    var random: BlockRandomness
+    var random: Xoshiro256
 
     // What is on disk.
     var life: UInt32
@@ -107,7 +108,7 @@ public struct BlockAllocator: Sendable {
         self.name = name
         self.settings = settings
         self.now = now
-        self.random = BlockRandomness(from: &random)
+        self.random = Xoshiro256(from: &random)
         layoutDigest = BlockUniverse.digest(of: subnets)
         switch bootstrap {
         case .seeds(let names):

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// A row as it is held.
 struct Slot: Sendable {
     let hash: UInt64

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// Work that may be done: filled up with time, up to a limit.
 struct Budget: Sendable {
     private var units: Int

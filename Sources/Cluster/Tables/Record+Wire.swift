@@ -1,3 +1,5 @@
+internal import StateMachine
+
 extension Record {
     private static let tombstoneFlag: UInt8 = 1
     private static let networkFlag: UInt8 = 2

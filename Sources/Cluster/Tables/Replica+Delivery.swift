@@ -1,3 +1,5 @@
+internal import StateMachine
+
 extension Replica {
     /// Sends changes of ours to the live hosts concerned, until they acknowledge or have not for too long.
     mutating func deliver(_ rows: [(hash: UInt64, scope: NetworkID)], token: UInt64?) {

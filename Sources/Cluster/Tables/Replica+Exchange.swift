@@ -1,3 +1,5 @@
+internal import StateMachine
+
 extension Replica {
     // MARK: What we have ourselves
 

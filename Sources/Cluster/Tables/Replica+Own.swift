@@ -1,3 +1,5 @@
+internal import StateMachine
+
 extension Replica {
     /// Takes in a row from the journal.
     mutating func restore(_ record: Record) {

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 extension Replica {
     /// What membership says about a host.
     mutating func note(_ host: HostID, _ status: PeerStatus) {

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// What became of a record that another host showed.
 enum Outcome: Hashable, Sendable {
     case taken

@@ -1,3 +1,5 @@
+public import StateMachine
+
 /// One host's copy of the replicated tables, as a value without clock, sockets or threads.
 ///
 /// Every input is a `ReplicaEvent` with the time and a source of randomness; every output is a `ReplicaDirective`, also
@@ -15,8 +17,8 @@ public struct Replica: Sendable {
     let publicKey: [UInt8]
 
     var now: Nanoseconds
-    var random: Randomness
-    var timers = TimerQueue()
+    var random: Xoshiro256
+    var timers = TimerQueue<Timer>()
     var directives: [ReplicaDirective] = []
     var counters = [UInt64](repeating: 0, count: ReplicaCounter.allCases.count)
     var announcedWake: Nanoseconds?
@@ -59,7 +61,7 @@ public struct Replica: Sendable {
         self.authority = authority
         self.settings = settings
         self.now = now
-        self.random = Randomness(from: &random)
+        self.random = Xoshiro256(from: &random)
         version = Version(incarnation: incarnation, counter: 0)
         defences = Budget(burst: 100, now: now)
         table.add(host, publicKey: publicKey, isSuspended: false)

@@ -1,3 +1,5 @@
+public import StateMachine
+
 /// What a replica wants its shell to do. Directives are carried out in order.
 public enum ReplicaDirective: Sendable {
     /// Send a body in one datagram, at most 1200 bytes. A failure to send needs no report.

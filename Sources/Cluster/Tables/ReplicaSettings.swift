@@ -1,3 +1,5 @@
+public import StateMachine
+
 /// The timings and limits of a replica.
 public struct ReplicaSettings: Hashable, Sendable {
     /// The most bytes of a datagram's body. Default 1200.

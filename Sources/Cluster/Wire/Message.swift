@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// The messages of the tables. A body is `Replica.protocolByte` and any number of messages: type (1 byte), length (4 bytes)
 /// and content. Types that are not known are skipped.
 enum MessageType: UInt8 {

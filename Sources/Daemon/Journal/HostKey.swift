@@ -2,6 +2,7 @@ internal import Cluster
 internal import Crypto
 internal import Gossip
 internal import JSON
+internal import NetworkTypes
 internal import System
 
 /// This host's identity: an Ed25519 key (RFC 8032) made once and kept in `<stateDir>/host.key`.

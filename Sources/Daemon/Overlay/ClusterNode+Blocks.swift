@@ -250,6 +250,7 @@ extension ClusterNode {
     private func finishWithdrawals(_ network: NetworkState) {
         let ready = network.withdrawals.filter { $0.waitingFor.isEmpty }
         guard !ready.isEmpty else { return }
+        guard network.isPastOldAdditions else { return awaitOldAdditions(network) }
         network.withdrawals.removeAll { $0.waitingFor.isEmpty }
         let bound = NIOLoopBound(network, eventLoop: loop)
         reservations(network).whenComplete { result in
@@ -265,6 +266,50 @@ extension ClusterNode {
                 }
             }
         }
+    }
+
+    /// Waits until the ADDs have ended that an earlier run of the daemon prepared, and of which only their lock tells. One that
+    /// has not taken its lock yet is refused when it tells of its container: ``isOurs(_:_:_:)``.
+    private func awaitOldAdditions(_ network: NetworkState) {
+        guard !network.isAwaitingOldAdditions else { return }
+        network.isAwaitingOldAdditions = true
+        let identity = network.identity
+        let bound = NIOLoopBound(network, eventLoop: loop)
+        kernel.run(on: loop) { try $0.passLock(identity) }.whenComplete { result in
+            self.assumeIsolated { node in
+                let network = bound.value
+                switch result {
+                case .success:
+                    network.isAwaitingOldAdditions = false
+                    network.isPastOldAdditions = true
+                    node.gotLock(network)
+                    node.finishWithdrawals(network)
+                case .failure(let error):
+                    if case .locked(let path)? = error as? OverlayError { node.missedLock(network, path) }
+                    _ = node.schedule(node.clock() + Self.lockPause) { node in
+                        bound.value.isAwaitingOldAdditions = false
+                        node.finishWithdrawals(bound.value)
+                    }
+                }
+            }
+        }
+    }
+
+    /// How long until a lock that somebody holds is tried again.
+    private static let lockPause: UInt64 = 50_000_000
+
+    /// Whether an address that the delegate took out of our ranges for an ADD is still this host's: it was not given away
+    /// since, to somebody who could not know of the ADD.
+    func isOurs(_ address: IPAddress, _ endpoint: String, _ network: NetworkState) -> Bool {
+        // What is being given up waits for the ADDs that are known; so does what is lent.
+        if network.preparing[endpoint] != nil || network.endpoints[endpoint]?.addresses.contains(address) == true {
+            return true
+        }
+        // The files are looked at before this is answered, and show the ADD.
+        if network.withdrawals.contains(where: { $0.span.contains(address) }) { return true }
+        guard let allocator = network.allocator else { return false }
+        return allocator.borrowed.contains(address)
+            || allocator.ranges.contains { set in set.spans.contains { $0.contains(address) } }
     }
 
     private func report(_ notice: BlockAllocator.Notice, _ network: NetworkState) {

@@ -12,8 +12,10 @@ extension ClusterNode {
         let id: NetworkID
         let row: NetworkRow
         var owners: [HostID]
+        /// How two hosts' definitions differ, both named; nil when all announce the same.
+        var difference: String?
         /// Whether hosts announce different definitions.
-        var isMixed: Bool
+        var isMixed: Bool { difference != nil }
     }
 
     /// All networks that anybody announces, by name.
@@ -26,11 +28,13 @@ extension ClusterNode {
             else { continue }
             if var known = found[record.network] {
                 known.owners.append(record.owner)
-                known.isMixed = known.isMixed || known.row.digest != row.digest
+                if known.difference == nil, known.row.digest != row.digest, let first = known.owners.first {
+                    known.difference = difference(name, (first, known.row), (record.owner, row))
+                }
                 found[record.network] = known
             } else {
                 found[record.network] = Definition(
-                    name: name, id: record.network, row: row, owners: [record.owner], isMixed: false)
+                    name: name, id: record.network, row: row, owners: [record.owner])
             }
         }
         return found.values.sorted { $0.name < $1.name }
@@ -53,7 +57,7 @@ extension ClusterNode {
         let row = definition.row
         let network = networks[definition.id]
         var object = Object([
-            ("Name", .string(definition.name)), ("Id", .string("\(definition.id)")), ("Scope", "swarm"),
+            ("Name", .string(definition.name)), ("Id", .string("\(definition.id)")), ("Scope", "global"),
             ("Driver", "overlay"), ("EnableIPv6", .bool(row.subnets.contains { $0.prefix.family == .ipv6 })),
             ("IPAM", ["Driver": "host-local", "Config": .array(row.subnets.map { pool($0, row.excluded) })]),
             ("Internal", .bool(row.isInternal)), ("VNI", .integer(Int64(row.vni))), ("Port", .integer(Int64(row.port))),
@@ -63,7 +67,10 @@ extension ClusterNode {
         object["MTU"] = .integer(Int64(mtu))
         object["Peers"] = .array(members(definition.id))
         object["Announced"] = .array(definition.owners.map { .string(hostName($0)) })
-        if definition.isMixed { object["Mixed"] = true }
+        if let difference = definition.difference {
+            object["Mixed"] = true
+            object["Difference"] = .string(difference)
+        }
         if isBrief { return .object(object) }
         object["Containers"] = .object(Object(containers(definition.id)))
         object["Options"] = row.givenOptions
@@ -71,6 +78,10 @@ extension ClusterNode {
         object["Definition"] = row.definition
         if let network {
             object["Namespace"] = .string(network.isOn ? network.identity.namespacePath : "")
+            if !network.lockHolder.isEmpty { object["LockHolder"] = .string(network.lockHolder) }
+            if !network.oversizedText.isEmpty {
+                object["Warnings"] = [.string("\(network.oversizedText); \(Self.sizeRemedy)")]
+            }
             if let fault = network.fault { object["Fault"] = .string(fault) }
             if !network.unknownPorts.isEmpty {
                 object["UnknownLinks"] = .array(network.unknownPorts.map { .string($0) })

@@ -32,7 +32,13 @@ extension ClusterNode {
         let row = EndpointRow(
             addresses: addresses, mac: mac, containerID: local.containerID, interface: local.interface,
             names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
-        if try request.member("blocks").bool() ?? false { try stillOwns(local, network) }
+        if try request.member("blocks").bool() ?? false,
+            let lost = local.addresses.first(where: { !isOurs($0, local.id, network) })
+        {
+            throw ControlFault(
+                409, "\(lost) is not this host's to hand out any more: the ADD took too long, or outlived a swiftletd",
+                remedy: "try again", code: 11)
+        }
         let outcome = await put(local, row, network)
         ended(local.id, network)
         fillUsageSoon(network)
@@ -52,19 +58,6 @@ extension ClusterNode {
         ]
     }
 
-    /// While an ADD is under way no block is given up that it may have taken its address from. One that a restart made us
-    /// forget, or that took longer than it may, has no such word.
-    private func stillOwns(_ local: LocalEndpoint, _ network: NetworkState) throws {
-        guard network.preparing[local.id] == nil, let allocator = network.allocator else { return }
-        let borrowed = Set(allocator.borrowed)
-        for address in local.addresses where !borrowed.contains(address) {
-            guard let owner = allocator.owner(of: address), owner != key.id else { continue }
-            throw ControlFault(
-                409, "\(address) went to \(hostName(owner)) while this host's swiftletd was away", remedy: "try again",
-                code: 11)
-        }
-    }
-
     /// Makes an endpoint of this host known: to the journal, to the others.
     func put(_ local: LocalEndpoint, _ row: EndpointRow, _ network: NetworkState) async -> ChangeOutcome {
         let key = Self.endpointKey(local, network)
@@ -76,12 +69,29 @@ extension ClusterNode {
         network.endpoints[local.id] = local
         write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), local.journaled)])
         let outcome = await change([.put(key, value: row.encoded)])
-        if case .settled = outcome { return outcome }
+        if case .settled = outcome {
+            let macs = Dictionary(local.addresses.map { ($0, row.mac) }) { first, _ in first }
+            _ = kernel.run(on: loop) { [identity = network.identity] in
+                $0.tell(identity, macs, except: local.link)
+            }
+            return outcome
+        }
         // Nobody is told of an endpoint that a restart would forget.
         network.endpoints[local.id] = nil
         write([JournalChange(JournalKey(.endpoint, Array(local.id.utf8)), nil)])
         give(.change(.remove(key), token: nil))
         return outcome
+    }
+
+    /// The MACs of this host's endpoints by address.
+    func ownMACs(_ network: NetworkState) -> [IPAddress: MACAddress] {
+        var macs: [IPAddress: MACAddress] = [:]
+        for local in network.endpoints.values {
+            let held = replica.row(Self.endpointKey(local, network), owner: key.id)
+            guard let row = held.flatMap({ EndpointRow(decoding: $0.record.value) }) else { continue }
+            for address in local.addresses { macs[address] = row.mac }
+        }
+        return macs
     }
 
     private static func endpointKey(_ endpoint: LocalEndpoint, _ network: NetworkState) -> RecordKey {
@@ -91,13 +101,25 @@ extension ClusterNode {
     /// `DELETE /v1/overlay/endpoints`
     func unpublish(_ request: Reader) async throws -> Value {
         let (identity, id) = try networkIdentity(request)
-        let endpoint = identity.endpointIdentifier(
-            containerID: try request.member("containerID").string() ?? "",
-            interfaceName: try request.member("ifname").string() ?? "")
+        func endpoint(_ attachment: Reader) throws -> String {
+            identity.endpointIdentifier(
+                containerID: try attachment.member("containerID").string() ?? "",
+                interfaceName: try attachment.member("ifname").string() ?? "")
+        }
+        let keep = try request.member("keep")
+        let kept = try keep.isPresent ? Set(keep.elements().map(endpoint)) : nil
+        let named = try endpoint(request)
         guard let network = networks[id] else { return .object(Object()) }
-        counts.removals += 1
-        ended(endpoint, network)
-        if let local = network.endpoints[endpoint] { try Self.check(await withdraw([local], network)) }
+        var going: Set<String> = [named]
+        if let kept {
+            // Also what a killed ADD has prepared. The host's own endpoint goes with the last container.
+            going = Set(network.endpoints.keys).union(network.preparing.keys).subtracting(kept)
+            going.remove(network.hostEndpoint)
+        }
+        counts.removals += UInt64(going.count)
+        for endpoint in going { ended(endpoint, network) }
+        let known = going.compactMap { network.endpoints[$0] }
+        if !known.isEmpty { try Self.check(await withdraw(known, network)) }
         // Its address may be reserved although nobody was told of it.
         usageMoves(network)
         if !network.hasContainers { await leave(network) }

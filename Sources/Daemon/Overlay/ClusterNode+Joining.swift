@@ -61,9 +61,7 @@ extension ClusterNode {
             if other.record.network == id {
                 guard theirs.digest != row.digest else { continue }
                 throw ControlFault(
-                    409,
-                    "network '\(identity.name)' is defined differently on \(host) and \(settings.name): "
-                        + "\(theirs.difference(from: row))",
+                    409, difference(identity.name, (other.record.owner, theirs), (key.id, row)),
                     remedy: "make the definitions equal on all hosts", code: Self.badConfiguration)
             }
             if theirs.vni == row.vni, theirs.port == row.port {
@@ -96,6 +94,7 @@ extension ClusterNode {
         var local = LocalNetwork(definition)
         local.isAnnounced = network.local.isAnnounced
         local.isKept = network.local.isKept
+        local.adopted = network.local.adopted
         guard local != network.local else { return network }
         let isOther = local.row.digest != network.local.row.digest
         if isOther, !network.endpoints.isEmpty || network.local.isKept {
@@ -144,11 +143,12 @@ extension ClusterNode {
         }
         guard let plan = plan(network) else { return }
         do {
-            _ = try await kernel.run(on: loop) { try $0.apply(plan) }.get()
+            _ = try await locking(network) { try $0.apply(plan) }
         } catch let error as OverlayError {
             network.fault = "\(error)"
             throw ControlFault(
-                500, "\(error)", remedy: "see the daemon's log",
+                500, "\(error)",
+                remedy: network.lockHolder.isEmpty ? "see the daemon's log" : "look at process \(network.lockHolder)",
                 code: error.isPassing ? Self.tryAgain : error.code)
         }
         network.fault = nil
@@ -180,8 +180,8 @@ extension ClusterNode {
             vtep: underlay.address, mtu: Self.carried(by: underlay), port: network.local.row.port
         ).encoded
         var changes: [RecordChange] = []
-        if replica.row(network.definitionKey, owner: key.id)?.record.value != network.local.row.encoded {
-            changes.append(.put(network.definitionKey, value: network.local.row.encoded))
+        if replica.row(network.definitionKey, owner: key.id)?.record.value != network.local.announcement {
+            changes.append(.put(network.definitionKey, value: network.local.announcement))
         }
         let memberKey = RecordKey.member(of: network.id)
         if replica.row(memberKey, owner: key.id)?.record.value != member {
@@ -306,6 +306,7 @@ extension OverlayError {
         case .system: 5
         case .namespace: 8
         case .foreign: 103
+        case .locked: 11
         }
     }
 }

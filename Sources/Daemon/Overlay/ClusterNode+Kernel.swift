@@ -4,7 +4,6 @@ internal import Logging
 internal import NIOCore
 internal import NetworkTypes
 internal import Overlay
-internal import System
 
 /// The kernel is held to the tables: by what changed at once, and by all of it at the start, after every notification of the
 /// kernel's and now and then.
@@ -37,56 +36,6 @@ extension ClusterNode {
         guard let network = networks[id], network.isOn else { return }
         network.membersChanged = true
         scheduleFlush()
-    }
-
-    /// Another host announced a network: its blocks may be asked of us, or ours of it.
-    private func changedDefinition(_ change: RowChange) {
-        let record = change.row.record
-        guard change.event != .gone, change.event != .suspended, record.owner != key.id,
-            let row = NetworkRow(decoding: record.value),
-            let name = String(validating: record.key.key, as: UTF8.self)
-        else { return }
-        adoptFile(record.network, name)
-        if let network = networks[record.network] {
-            // What nobody here uses or announces follows what others say.
-            guard network.local.row.digest != row.digest, !network.isOn, !network.local.isAnnounced else { return }
-            network.local.row = row
-            redefined(network)
-            return
-        }
-        let identity = NetworkIdentity(network: name, cluster: settings.cluster)
-        guard NetworkID(identity.identifier) == record.network else { return }
-        let network = NetworkState(identity, record.network, LocalNetwork(row))
-        networks[record.network] = network
-        save(network)
-        startBlocks(network)
-        // A journal that was lost does not know that we are on it.
-        if Files.exists(identity.namespacePath) { Task { await rejoin(network) } }
-    }
-
-    private func rejoin(_ network: NetworkState) async {
-        do {
-            network.isOn = true
-            readBook(network)
-            try await findUnderlay(network)
-            if let underlay = network.underlay { try await announce(network, underlay) }
-            await reconcile(network)
-        } catch {
-            log.error("not joined again: \(error)", metadata: ["network": "\(network.identity.name)"])
-        }
-    }
-
-    /// A network has other subnets or blocks now; those of its old definition are no more.
-    func redefined(_ network: NetworkState) {
-        save(network)
-        savedBlocks[network.id] = nil
-        write([JournalChange(JournalKey(.blocks, network.id.bytes), nil)])
-        startBlocks(network)
-    }
-
-    /// Writes down what this host remembers of a network.
-    func save(_ network: NetworkState) {
-        write([JournalChange(JournalKey(.network, Array(network.identity.name.utf8)), network.local.journaled)])
     }
 
     // MARK: Batches
@@ -172,7 +121,8 @@ extension ClusterNode {
         segment.isInternal = row.isInternal
         return NetworkPlan(
             identity: network.identity, segment: segment, interface: network.local.interface,
-            entries: network.entries(flooding: row.floods ? others : []), members: Set(others + [underlay.address]),
+            entries: network.entries(flooding: row.floods ? others : []), own: ownMACs(network),
+            members: Set(others + [underlay.address]),
             isComplete: isSettled)
     }
 
@@ -201,6 +151,7 @@ extension ClusterNode {
                 if network.isOn { node.reconcileSoon(network) }
                 // A DEL that could not tell us has given its address back all the same.
                 if network.allocator != nil { node.fillUsage(network) }
+                node.dropAdoptedFile(network)
             }
             node.removeLeftovers()
             node.repeatReconciling()
@@ -238,22 +189,31 @@ extension ClusterNode {
         network.isReconciling = true
         defer { network.isReconciling = false }
         do {
-            if network.underlay == nil || network.fault != nil { try await findUnderlay(network) }
+            let isNew = network.underlay == nil || network.fault != nil
+            if isNew { try await findUnderlay(network) }
             guard let plan = plan(network) else { return }
             // An endpoint whose ADD ends while we look has its link; one that was there before must have it.
             let before = network.endpoints
-            let report = try await kernel.run(on: loop) { try $0.apply(plan) }.get()
+            let report = try await locking(network, patience: 0) { try $0.apply(plan) }
             network.lastReconciled = clock()
             counts.reconciliations += 1
             counts.corrections += UInt64(report.corrections)
             if network.fault != nil { log.info("recovered", metadata: ["network": "\(network.identity.name)"]) }
             network.fault = nil
+            // The host may have another address since it last said where its VXLAN is received.
+            if isNew, let underlay = network.underlay { try await announce(network, underlay) }
             watcher.add(network.identity.name, path: network.identity.namespacePath)
+            noteSizes(network, plan.segment.mtu, report)
             await compare(network, before, report)
         } catch {
             network.lastReconciled = clock()
             counts.reconciliationsFailed += 1
             let text = "\(error)"
+            // A lock that somebody holds for a moment is no fault; one that lasts was told of.
+            if case .locked? = error as? OverlayError {
+                if !network.lockHolder.isEmpty { network.fault = "\(text): process \(network.lockHolder)" }
+                return reconcileSoon(network)
+            }
             if network.fault != text { log.error("\(text)", metadata: ["network": "\(network.identity.name)"]) }
             network.fault = text
         }
@@ -358,7 +318,10 @@ extension ClusterNode {
         network.isLeaving = true
         defer { network.isLeaving = false }
         watcher.remove(identity.name)
-        let isGone = (try? await kernel.run(on: loop) { try $0.remove(identity) }.get()) ?? false
+        let isGone =
+            (try? await locking(network, while: { !network.hasContainers && !network.isPreparing }) {
+                try $0.remove(identity)
+            }) ?? false
         // An ADD may have begun meanwhile: it makes the namespace again, in its turn.
         guard !network.hasContainers, !network.isPreparing else { return }
         guard isGone else { return reconcileSoon(network) }
@@ -371,6 +334,10 @@ extension ClusterNode {
         network.addressesByMAC = [:]
         network.touched = [:]
         network.unknownPorts = []
+        network.oversized = [:]
+        network.oversizedText = ""
+        // It may have another MTU when a container comes again.
+        network.underlay = nil
         var changes: [RecordChange] = [.remove(.member(of: network.id))]
         if network.local.isAnnounced, !network.local.isKept {
             network.local.isAnnounced = false
@@ -378,6 +345,7 @@ extension ClusterNode {
             changes.append(.remove(network.definitionKey))
         }
         _ = await change(changes)
+        dropAdoptedFile(network)
     }
 }
 

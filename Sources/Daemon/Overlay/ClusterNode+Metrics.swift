@@ -37,6 +37,17 @@ extension ClusterNode {
                 let own = network.allocator?.rows.count { $0.entry?.owner.host == key.id } ?? 0
                 return (label("network", network.identity.name), UInt64(own))
             })
+        family(
+            "network_oversized_containers", "gauge", "Containers here whose MTU is larger than their network's.",
+            ordered.map { (label("network", $0.identity.name), UInt64($0.oversized.count)) })
+        let now = clock()
+        family(
+            "network_lock_wait_seconds", "gauge",
+            "For how long a plugin that holds the network's lock has kept the daemon from changing it.",
+            ordered.map { network in
+                let since = network.lockWanted ?? now
+                return (label("network", network.identity.name), (now - min(since, now)) / 1_000_000_000)
+            })
         let identities = ordered.filter(\.isOn).map(\.identity)
         let dropped = (try? await kernel.run(on: loop) { try $0.dropped(identities) }.get()) ?? [:]
         family(

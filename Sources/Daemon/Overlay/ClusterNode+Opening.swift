@@ -114,22 +114,35 @@ extension ClusterNode {
 
     /// Membership has something to say of a member; nil when the member is no host of ours, or not any more.
     func member(_ name: String, _ peer: Peer?) {
-        if let old = namedPeers[name], old != peer?.id {
-            // Another key at the same name: the host was made anew, and the old one is gone.
-            namedPeers[name] = nil
-            if let gone = peers.removeValue(forKey: old) { tell(gone.id, .failed) }
-        }
+        let before = namedPeers[name]
+        namedPeers[name] = peer?.status == .forgotten || peer?.id == key.id ? nil : peer
+        // Another key at the same name: the host was made anew, and the old one is gone.
+        if let before, before.id != peer?.id, peers[before.id]?.name == name { choose(before.id, name, gone: .failed) }
         guard let peer, peer.id != key.id else { return }
         if let other = peers[peer.id], other.name != peer.name, other.status == .alive, peer.status == .alive {
             log.error(
                 "two hosts have one key: is a state directory copied?",
                 metadata: ["names": "\(other.name), \(peer.name)", "host": "\(peer.id)"])
         }
-        let old = peers[peer.id]
-        namedPeers[name] = peer.id
-        peers[peer.id] = peer.status == .forgotten ? nil : peer
-        if let old, old.endpoint != peer.endpoint || peer.status != .alive { transport?.forget(old.endpoint) }
-        if old?.status != peer.status || old?.endpoint != peer.endpoint { tell(peer.id, peer.status) }
+        choose(peer.id, name, gone: .forgotten)
+    }
+
+    /// Settles which member a host is: usually there is one. Of several with one key the first that lives stays.
+    ///
+    /// - Parameters:
+    ///   - name: the member that something was said of.
+    ///   - gone: what the host is when it is no member.
+    private func choose(_ id: HostID, _ name: String, gone: PeerStatus) {
+        let old = peers[id]
+        var chosen = namedPeers[old?.name ?? name]
+        if chosen?.id != id || chosen?.status != .alive {
+            let others = namedPeers.values.filter { $0.id == id }.sorted { $0.name < $1.name }
+            chosen = others.first { $0.status == .alive } ?? (chosen?.id == id ? chosen : others.first)
+        }
+        peers[id] = chosen
+        if let old, old.endpoint != chosen?.endpoint || chosen?.status != .alive { transport?.forget(old.endpoint) }
+        let status = chosen?.status ?? gone
+        if old?.status != status || old?.endpoint != chosen?.endpoint { tell(id, status) }
     }
 
     private func tell(_ host: HostID, _ status: PeerStatus) {

@@ -38,7 +38,7 @@ actor ClusterNode {
     var book: AddressBook
     var transport: FrameTransport?
     var peers: [HostID: Peer] = [:]
-    var namedPeers: [String: HostID] = [:]
+    var namedPeers: [String: Peer] = [:]
     var networks: [NetworkID: NetworkState] = [:]
     /// What is on the disk of each network's allocator.
     var savedBlocks: [NetworkID: [UInt8]] = [:]
@@ -78,8 +78,10 @@ actor ClusterNode {
             if let id = NetworkID(bytes: key.name) { savedBlocks[id] = value }
         }
         let rows = journal.entries.filter { $0.key.kind == JournalKey.Kind.row.rawValue }
+        var tables = ReplicaSettings()
+        tables.grace = settings.grace
         replica = Replica(
-            incarnation: start.incarnation, authority: HostAuthority(key: key),
+            incarnation: start.incarnation, authority: HostAuthority(key: key), settings: tables,
             rows: rows.values.compactMap { Record(decoding: $0) }, now: started, random: &random)
     }
 

@@ -1,3 +1,4 @@
+internal import Cluster
 internal import Gossip
 internal import NetworkTypes
 
@@ -20,6 +21,8 @@ struct ClusterSettings: Sendable {
     var seeds: [String]
     /// Where networks that others announce are written for this host's runtimes; nil for nowhere.
     var adoptsInto: String?
+    /// How long the rows of a host that failed are kept.
+    var grace: UInt64 = ReplicaSettings().grace
     /// How long after the start nothing is removed from the kernel that the tables do not know.
     var settling: UInt64 = 30_000_000_000
     /// How often the kernel is held to the tables.

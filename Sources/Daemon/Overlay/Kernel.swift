@@ -13,6 +13,8 @@ struct NetworkPlan: Equatable, Sendable {
     var interface: String?
     /// The entries for endpoints of other hosts.
     var entries: PeerEntries
+    /// The MACs of this host's own endpoints.
+    var own: [IPAddress: MACAddress]
     /// The VTEPs VXLAN is accepted from, our own among them.
     var members: Set<IPAddress>
     /// Whether what is not in the plan is removed. Before the other hosts were heard after a start, it is not: what is in
@@ -31,6 +33,7 @@ struct NetworkReport: Equatable, Sendable {
     struct PortInfo: Equatable, Sendable {
         let alias: String?
         let index: Int32
+        let mtu: UInt32
     }
 }
 
@@ -47,6 +50,8 @@ struct Kernel {
     private var session: RouteSession?
     private var filter: VTEPFilter?
     private var networks: [String: OverlayNetwork] = [:]
+    /// By network, the MACs that containers may keep for addresses, where it is not the one that follows from the address.
+    private var told: [String: [IPAddress: MACAddress]] = [:]
 
     init(namespaces: OverlayNamespaces = OverlayNamespaces()) { self.namespaces = namespaces }
 
@@ -91,19 +96,20 @@ struct Kernel {
         return Underlay(address: address, mtu: link.mtu, interface: link.name)
     }
 
-    /// Makes a network's namespace as planned: nothing is flushed, every entry is replaced or left as it is.
+    /// Makes a network's namespace as planned: nothing is flushed, every entry is replaced or left as it is. Does not wait for
+    /// the network's lock; nor does what else takes it here.
     mutating func apply(_ plan: NetworkPlan) throws -> NetworkReport {
         let host = try host()
         var segment = plan.segment
         if let interface = plan.interface { segment.underlay = try host.link(named: interface)?.index }
         // The filter first: no packet of a stranger is ever let in.
         try setFilter(plan)
-        let network = try OverlayNetwork.prepare(plan.identity, segment, host: host, in: namespaces)
+        let network = try OverlayNetwork.prepare(plan.identity, segment, host: host, in: namespaces, waits: false)
         networks[plan.identity.identifier] = network
         var report = NetworkReport()
         report.corrections = try program(plan, network)
         for port in try network.containerPorts() {
-            report.ports[port.name] = NetworkReport.PortInfo(alias: port.alias, index: port.index)
+            report.ports[port.name] = NetworkReport.PortInfo(alias: port.alias, index: port.index, mtu: port.mtu)
         }
         return report
     }
@@ -116,18 +122,59 @@ struct Kernel {
             plan.identity, vni: plan.segment.vni, port: plan.segment.port, members: Array(members))
     }
 
-    private func program(_ plan: NetworkPlan, _ network: OverlayNetwork) throws -> Int {
-        guard !plan.isComplete, let index = try network.vxlanIndex() else { return try network.program(plan.entries) }
+    private mutating func program(_ plan: NetworkPlan, _ network: OverlayNetwork) throws -> Int {
+        guard let index = try network.vxlanIndex() else { return try network.program(plan.entries) }
         let observed = try PeerEntries(network.stack, vxlan: index)
-        let requests = plan.entries.completed(by: observed).requests(from: observed, vxlan: index)
+        let wanted = plan.isComplete ? plan.entries : plan.entries.completed(by: observed)
+        let requests = wanted.requests(from: observed, vxlan: index)
         try PeerEntries.apply(requests, to: network.stack)
+        // After a start nothing is known of what was told before, but what was written.
+        remember(observed.neighbours.merging(plan.own) { _, own in own }, network.identity)
+        announce(plan.entries.neighbours, network)
         return requests.count
+    }
+
+    /// Containers of this host that have spoken to an address learn that it has another MAC now.
+    private mutating func announce(
+        _ entries: [IPAddress: MACAddress], _ network: OverlayNetwork, except link: String? = nil
+    ) {
+        var known = told.removeValue(forKey: network.identity.identifier) ?? [:]
+        // Having forgotten, it tells what need not be told.
+        if known.count > Self.toldLimit { known = [:] }
+        var changed: [IPAddress: MACAddress] = [:]
+        for (address, mac) in entries {
+            let derived = NetworkIdentity.containerMAC(address)
+            guard known[address] ?? derived != mac else { continue }
+            known[address] = mac == derived ? nil : mac
+            changed[address] = mac
+        }
+        told[network.identity.identifier] = known
+        // Whoever was not told asks again in half a minute.
+        try? network.announce(changed, except: link)
+    }
+
+    private static let toldLimit = 65_536
+
+    /// Notes what containers may know of addresses of which nothing was told yet.
+    private mutating func remember(_ entries: [IPAddress: MACAddress], _ identity: NetworkIdentity) {
+        var known = told.removeValue(forKey: identity.identifier) ?? [:]
+        for (address, mac) in entries where known[address] == nil && mac != NetworkIdentity.containerMAC(address) {
+            known[address] = mac
+        }
+        told[identity.identifier] = known
+    }
+
+    /// A container of this host has addresses now; the others learn that its MAC is another one than before.
+    mutating func tell(_ identity: NetworkIdentity, _ entries: [IPAddress: MACAddress], except link: String?) {
+        if let network = networks[identity.identifier] { announce(entries, network, except: link) }
     }
 
     /// Changes a network's entries from what they were, as far as is known here, to what they should be.
     mutating func change(_ identity: NetworkIdentity, from old: PeerEntries, to new: PeerEntries) throws {
         guard let network = networks[identity.identifier], let index = try network.vxlanIndex() else { return }
         try PeerEntries.apply(new.requests(from: old, vxlan: index), to: network.stack)
+        remember(old.neighbours, identity)
+        announce(new.neighbours, network)
     }
 
     /// Lets the members' VXLAN in.
@@ -143,8 +190,9 @@ struct Kernel {
     ///
     /// - Returns: false when a container is still connected.
     mutating func remove(_ identity: NetworkIdentity) throws -> Bool {
-        guard try OverlayNetwork.remove(identity, in: namespaces) else { return false }
+        guard try OverlayNetwork.remove(identity, in: namespaces, waits: false) else { return false }
         networks[identity.identifier] = nil
+        told[identity.identifier] = nil
         try packetFilter().remove(identity)
         return true
     }
@@ -154,7 +202,12 @@ struct Kernel {
         var inUse: [String] = []
         for name in try namespaces.names() where !known.contains(String(name.dropFirst(2))) {
             // A plugin may be about to put a container into a network that it keeps without us.
-            let lock = try namespaces.lock(name, .exclusive)
+            // It holds the lock then, and is looked at another time.
+            guard let lock = try unlessLocked({ () throws(OverlayError) in try namespaces.tryLock(name, .exclusive) })
+            else {
+                inUse.append(name)
+                continue
+            }
             if try isUsed(name) {
                 inUse.append(name)
             } else {
@@ -168,6 +221,22 @@ struct Kernel {
             try filter.remove(shortIdentifier: short)
         }
         return inUse
+    }
+
+    private func unlessLocked(_ body: () throws(OverlayError) -> FileLock) throws(OverlayError) -> FileLock? {
+        do {
+            return try body()
+        } catch {
+            if case .locked = error { return nil }
+            throw error
+        }
+    }
+
+    /// Has a network's lock alone for a moment: then no plugin that took it earlier is at work.
+    ///
+    /// - Throws: ``OverlayError/locked(_:)`` when somebody holds it.
+    func passLock(_ identity: NetworkIdentity) throws(OverlayError) {
+        _ = try namespaces.tryLock(identity.namespaceName, .exclusive)
     }
 
     private func isUsed(_ name: String) throws -> Bool {

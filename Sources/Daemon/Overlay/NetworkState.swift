@@ -30,6 +30,12 @@ final class NetworkState {
     var lastReconciled: UInt64 = 0
     /// Why the last attempt failed.
     var fault: String?
+    /// Since when the network's lock is wanted and not had, and who holds it when that has lasted.
+    var lockWanted: UInt64?
+    var lockHolder = ""
+    /// The containers here whose MTU is larger than the network's by now, with it; and what is said about them.
+    var oversized: [String: UInt32] = [:]
+    var oversizedText = ""
     /// Links in the namespace that no endpoint of ours has.
     var unknownPorts: [String] = []
 
@@ -59,6 +65,9 @@ final class NetworkState {
     var usageIsMovingUntil: UInt64 = 0
     var blockWake: Scheduled<Void>?
     var withdrawals: [Withdrawal] = []
+    /// Whether no plugin is at work any more that an earlier run of the daemon told which addresses are this host's.
+    var isPastOldAdditions = false
+    var isAwaitingOldAdditions = false
 
     /// Addresses that are to be given up when the ADDs that began before have ended.
     struct Withdrawal {

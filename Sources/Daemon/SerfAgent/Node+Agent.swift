@@ -3,6 +3,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import NetworkTypes
+internal import StateMachine
 
 /// A stock serf agent as the engine: it does the gossip, we follow it over its IPC (serf's `ipc.go`, version 1) and show
 /// the same control API.

@@ -1,6 +1,7 @@
 internal import Gossip
 internal import JSON
 internal import NIOCore
+internal import NetworkTypes
 internal import System
 
 /// The control API where the engine is a serf agent: the same requests and answers, carried out by the agent.

@@ -42,7 +42,7 @@ final class FrameTransport {
     private(set) var counts = Counts()
     /// Called for every body that was opened.
     private let receive: (FrameHead, [UInt8]) -> Void
-    private var datagrams: (any Channel)?
+    private var datagrams: DatagramSender?
     private var listener: (any Channel)?
     private var outgoing: [Endpoint: OutgoingStream] = [:]
     private var accepted: [ObjectIdentifier: (channel: any Channel, source: Endpoint)] = [:]
@@ -75,8 +75,8 @@ final class FrameTransport {
                 channel.eventLoop.makeCompletedFuture { try bound.value.accepted(channel) }
             }
             .bind(to: target)
-        return udp.and(tcp).map { udp, tcp in
-            bound.value.datagrams = udp
+        return udp.and(tcp).flatMapThrowing { udp, tcp in
+            bound.value.datagrams = try DatagramSender(udp)
             bound.value.listener = tcp
         }
     }
@@ -86,15 +86,14 @@ final class FrameTransport {
 
     /// Sends a body of at most ``datagramBodyLimit`` bytes; it may be lost.
     func sendDatagram(_ body: [UInt8], to target: Endpoint) {
-        guard let datagrams, body.count <= Self.datagramBodyLimit, let address = try? target.socketAddress() else {
+        guard let datagrams, body.count <= Self.datagramBodyLimit else {
             counts.dropped += 1
             return
         }
         let frame = codec.seal(body, for: .datagram)
         counts.datagramsOut += 1
         counts.bytesOut += UInt64(frame.count)
-        datagrams.writeAndFlush(
-            AddressedEnvelope(remoteAddress: address, data: ByteBuffer(bytes: frame)), promise: nil)
+        if !datagrams.send(frame, to: target) { counts.dropped += 1 }
     }
 
     /// Sends a body of at most ``streamBodyLimit`` bytes in order with those before it.
@@ -230,7 +229,7 @@ final class FrameTransport {
     /// Closes everything.
     func close() {
         isClosed = true
-        datagrams?.close(promise: nil)
+        datagrams?.close()
         listener?.close(promise: nil)
         for stream in outgoing.values { stream.channel?.close(promise: nil) }
         for stream in accepted.values { stream.channel.close(promise: nil) }

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// A point in the network coordinate space; distances are round trips in seconds.
 public struct Coordinate: Hashable, Sendable {
     /// The Euclidean part, seconds.

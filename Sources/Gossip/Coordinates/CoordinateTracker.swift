@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// Keeps our coordinate by Vivaldi's rule with serf's parameters (height, adjustment window, gravity).
 struct CoordinateTracker: Sendable {
     private static let errorGain = 0.25
@@ -17,7 +19,7 @@ struct CoordinateTracker: Sendable {
 
     /// Learns from a round trip to `node`, which says it is at `other`. False when the numbers are not usable.
     mutating func observe(
-        _ node: String, at other: Coordinate, roundTrip: Nanoseconds, random: inout Randomness
+        _ node: String, at other: Coordinate, roundTrip: Nanoseconds, random: inout Xoshiro256
     ) -> Bool {
         guard other.isValid, roundTrip > 0, roundTrip <= Self.roundTripLimit else { return false }
         let seconds = median(of: node, adding: Double(roundTrip) / 1e9)
@@ -42,7 +44,7 @@ struct CoordinateTracker: Sendable {
         return list.sorted()[list.count / 2]
     }
 
-    private mutating func attract(to other: Coordinate, roundTrip: Double, random: inout Randomness) {
+    private mutating func attract(to other: Coordinate, roundTrip: Double, random: inout Xoshiro256) {
         let roundTrip = max(roundTrip, Self.zero)
         let distance = coordinate.distance(to: other)
         let wrongness = abs(distance - roundTrip) / roundTrip
@@ -58,13 +60,13 @@ struct CoordinateTracker: Sendable {
         coordinate.adjustment = adjustments.reduce(0, +) / Double(2 * Self.window)
     }
 
-    private mutating func pull(random: inout Randomness) {
+    private mutating func pull(random: inout Xoshiro256) {
         let origin = Coordinate()
         let ratio = origin.distance(to: coordinate) / Self.gravity
         apply(force: -ratio * ratio, from: origin, random: &random)
     }
 
-    private mutating func apply(force: Double, from other: Coordinate, random: inout Randomness) {
+    private mutating func apply(force: Double, from other: Coordinate, random: inout Xoshiro256) {
         var direction = coordinate.vector - other.vector
         let magnitude = Coordinate.length(direction)
         if magnitude > Self.zero {

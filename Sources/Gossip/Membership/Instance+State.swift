@@ -1,3 +1,5 @@
+internal import StateMachine
+
 extension Instance {
     // MARK: Alive
 

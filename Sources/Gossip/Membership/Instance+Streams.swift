@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// A stream that is open.
 struct Stream: Sendable {
     enum Role: Sendable {

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// What is known of one node, by memberlist's rules and by serf's.
 struct MemberRecord: Sendable {
     let name: String
@@ -53,6 +55,16 @@ struct MemberTable: Sendable {
         return slots[slot]
     }
 
+    /// Whoever is at the address: the newest announcement where several were.
+    func record(at endpoint: Endpoint) -> MemberRecord? {
+        var found: Int?
+        for slot in slots.indices where slots[slot]?.endpoint == endpoint {
+            if let known = found, slots[known]?.state.isGone == false { continue }
+            found = slot
+        }
+        return found.flatMap { slots[$0] }
+    }
+
     var records: some Sequence<MemberRecord> { slots.lazy.compactMap { $0 } }
 
     /// Changes the record in place.
@@ -64,7 +76,7 @@ struct MemberTable: Sendable {
     }
 
     /// Adds a node; unless it is ourselves it is put at a random place of the order.
-    mutating func add(_ record: MemberRecord, isSelf: Bool = false, random: inout Randomness) -> Int {
+    mutating func add(_ record: MemberRecord, isSelf: Bool = false, random: inout Xoshiro256) -> Int {
         let slot: Int
         if let reused = free.popLast() {
             slot = reused
@@ -79,7 +91,7 @@ struct MemberTable: Sendable {
     }
 
     /// Puts a slot into the probing order.
-    mutating func enlist(_ slot: Int, random: inout Randomness) {
+    mutating func enlist(_ slot: Int, random: inout Xoshiro256) {
         order.append(slot)
         order.swapAt(order.count - 1, Int.random(in: 0..<order.count, using: &random))
     }
@@ -101,7 +113,7 @@ struct MemberTable: Sendable {
     }
 
     /// Starts a new round without the retired, in a new order.
-    mutating func renewOrder(random: inout Randomness) {
+    mutating func renewOrder(random: inout Xoshiro256) {
         order.removeAll { slots[$0]?.isRetired ?? true }
         order.shuffle(using: &random)
         cursor = 0
@@ -109,7 +121,7 @@ struct MemberTable: Sendable {
 
     /// At most `count` random nodes that pass, each once. Like memberlist, it does not look at everybody in a large
     /// cluster, so fewer may be found.
-    func pick(_ count: Int, random: inout Randomness, where passes: (MemberRecord) -> Bool) -> [Int] {
+    func pick(_ count: Int, random: inout Xoshiro256, where passes: (MemberRecord) -> Bool) -> [Int] {
         var picked: [Int] = []
         guard count > 0, !order.isEmpty else { return picked }
         if order.count <= 8 * count {

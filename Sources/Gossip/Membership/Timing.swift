@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// The formulas of SWIM and Lifeguard, as memberlist computes them.
 enum Timing {
     /// How often a broadcast is sent: multiplier × ⌈log₁₀(nodes + 1)⌉.

@@ -1,3 +1,5 @@
+internal import StateMachine
+
 /// A query of ours while answers are taken.
 struct PendingQuery: Sendable {
     let token: UInt64

@@ -1,4 +1,5 @@
 import NetworkTypes
+internal import StateMachine
 
 /// A join or leave intent: what a node means to do, ordered by the member clock.
 struct Intent: Hashable, Sendable {

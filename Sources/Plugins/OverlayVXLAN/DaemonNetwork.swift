@@ -23,7 +23,7 @@ struct DaemonNetwork {
         ]
     }
 
-    /// Whether the addresses come from this host's blocks: other delegates have their own.
+    /// Whether the addresses come out of this host's blocks.
     private var wantsBlocks: Bool { DelegateRequest.type(request.configuration) == "host-local" }
 
     /// `POST /v1/overlay/prepare`: puts the host on the network, and learns which addresses it may hand out.
@@ -81,6 +81,7 @@ struct DaemonNetwork {
                 ("addresses", .array(addresses.map { .string("\($0)") })), ("mac", .string("\(mac)")),
                 ("names", .array(configuration.names.map { .string($0) })),
                 ("aliases", .array(configuration.aliases.map { .string($0) })), ("link", .string(link)),
+                // Out of the ranges that prepare() gave.
                 ("blocks", .bool(wantsBlocks)),
             ])
     }
@@ -88,11 +89,12 @@ struct DaemonNetwork {
     /// `DELETE /v1/overlay/endpoints`.
     func withdraw() throws { _ = try ask("DELETE", "/v1/overlay/endpoints", container) }
 
-    /// The same for another of the network's attachments.
-    func withdraw(containerID: String, interfaceName: String) throws {
-        _ = try ask(
-            "DELETE", "/v1/overlay/endpoints",
-            [("containerID", .string(containerID)), ("ifname", .string(interfaceName))])
+    /// The same for all attachments of this host's that are not listed, and for the ADDs that were killed: GC runs alone.
+    func withdraw(keeping entries: [ValidAttachments.Entry]) throws {
+        let kept: [Value] = entries.map { entry in
+            ["containerID": .string(entry.containerID), "ifname": .string(entry.interfaceName)]
+        }
+        _ = try ask("DELETE", "/v1/overlay/endpoints", [("keep", .array(kept))])
     }
 
     /// `POST /v1/overlay/status`.

@@ -82,14 +82,7 @@ enum DelegateRequest {
             ]
             root[member.key] = .array(list + [entry])
         }
-        let bytes = Array(Value.object(root).text().utf8)
-        let call = request.invocation
-        return Request(
-            invocation: Invocation(
-                command: call.command, containerID: call.containerID, netns: call.netns,
-                interfaceName: call.interfaceName, arguments: call.arguments, path: call.path,
-                environment: call.environment, input: bytes),
-            configuration: try NetworkConfiguration(parsing: bytes))
+        return try replacing(root, in: request)
     }
 
     private static func rewritten(_ request: Request, ipam: Object) throws -> Request {
@@ -104,6 +97,11 @@ enum DelegateRequest {
             for inner in runtime.members where inner.key.lowercased() == "ipranges" { runtime[inner.key] = nil }
             root[member.key] = .object(runtime)
         }
+        return try replacing(root, in: request)
+    }
+
+    /// The same command with another configuration.
+    private static func replacing(_ root: Object, in request: Request) throws -> Request {
         let bytes = Array(Value.object(root).text().utf8)
         let call = request.invocation
         return Request(

@@ -32,6 +32,7 @@ enum FaultMapping {
         case .namespace(let error): ErrorMapping.cniError(error)
         case .system(let error): ErrorMapping.cniError(error)
         case .busyVNI: CNIError(error.isPassing ? CNIError.Code.tryAgain : CNIError.Code.foreignObject, "\(error)")
+        case .locked: CNIError(CNIError.Code.tryAgain, "\(error)")
         case .busyPort, .foreign: CNIError(CNIError.Code.foreignObject, "\(error)")
         }
     }

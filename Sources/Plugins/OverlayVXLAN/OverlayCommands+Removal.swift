@@ -106,7 +106,7 @@ extension OverlayCommands {
             var releasing = errors.attempt { try DelegateRequest.releasing(request) }
             if let identity = errors.attempt({ try OverlayConfiguration.identity(request.configuration) }) {
                 let path = identity.namespacePath
-                let removed = errors.attempt { try removeGarbage(network, path, kept) } ?? []
+                errors.attempt { try removeGarbage(network, path, kept) }
                 if isDaemonless {
                     errors.attempt {
                         if try overlay.paths().contains(path) {
@@ -116,13 +116,8 @@ extension OverlayCommands {
                         }
                     }
                 } else {
-                    for owner in removed {
-                        errors.attempt {
-                            try ignoringAbsence {
-                                try daemon(request).withdraw(
-                                    containerID: owner.containerID, interfaceName: owner.interfaceName)
-                            }
-                        }
+                    if let entries {
+                        errors.attempt { try ignoringAbsence { try daemon(request).withdraw(keeping: entries) } }
                     }
                     let hadHost = errors.attempt { try host.isThere(path) } ?? false
                     if hadHost || HostAttachment.isWanted(request.configuration) {
@@ -136,25 +131,13 @@ extension OverlayCommands {
         }
     }
 
-    /// - Returns: whose links were removed, as far as they say.
-    private func removeGarbage(_ network: String, _ path: String, _ kept: Set<String>?) throws -> [Attachment] {
-        guard let segment = try overlay.open(path) else { return [] }
+    private func removeGarbage(_ network: String, _ path: String, _ kept: Set<String>?) throws {
+        guard let segment = try overlay.open(path) else { return }
         let prefix = AttachmentTag.linkNamePrefix(network: network)
-        var removed: [Attachment] = []
         for link in try segment.stack.links() where link.kind == "veth" && link.name.hasPrefix(prefix) {
             // GC runs alone (specification): a link without alias is nobody's that is about to get one.
             let isGarbage = kept.map { !$0.contains(link.name) } ?? (link.alias == nil && link.master == nil)
-            guard isGarbage else { continue }
-            try segment.stack.removeLink(index: link.index)
-            if let owner = Self.owner(ofAlias: link.alias) { removed.append(owner) }
+            if isGarbage { try segment.stack.removeLink(index: link.index) }
         }
-        return removed
-    }
-
-    private static func owner(ofAlias alias: String?) -> Attachment? {
-        guard let parts = alias?.split(separator: " ").map(String.init), parts.count == 4, parts[0] == "swiftlet",
-            parts[1] != "-"
-        else { return nil }
-        return Attachment(network: parts[1], containerID: parts[2], interfaceName: parts[3])
     }
 }

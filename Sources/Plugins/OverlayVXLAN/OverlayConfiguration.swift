@@ -1,4 +1,5 @@
 internal import CNI
+internal import IPAM
 internal import JSON
 internal import NetworkTypes
 internal import Overlay
@@ -170,7 +171,8 @@ struct OverlayConfiguration {
             parsing: request.invocation.arguments, known: ["IP", "MAC", "GATEWAY", "K8S_POD_NAME"])
         aliases = try configuration.runtimeConfig.member("aliases").containerAliases(network: configuration.name)
         if let name = arguments["K8S_POD_NAME"], !name.isEmpty { names = [name] }
-        requested = try Self.requested(configuration, arguments)
+        requested = try RequestedAddresses.parse(
+            argument: arguments["IP"], args: configuration.args, runtimeConfig: configuration.runtimeConfig)
         for key in [try configuration.runtimeConfig.member("mac"), try configuration.args.member("cni").member("mac")] {
             guard mac == nil, let text = try key.string(), !text.isEmpty else { continue }
             guard let address = Self.mac(text) else {
@@ -190,25 +192,6 @@ struct OverlayConfiguration {
 
     private static func mac(_ text: String) -> MACAddress? {
         MACAddress(text).flatMap { $0.isUnicast ? $0 : nil }
-    }
-
-    private static func requested(_ configuration: NetworkConfiguration, _ arguments: CNIArguments) throws
-        -> [IPAddress]
-    {
-        var readers = try configuration.args.member("cni").member("ips").elements()
-        readers += try configuration.runtimeConfig.member("ips").elements()
-        if let text = arguments["IP"], !text.isEmpty {
-            readers.insert(Reader(.string(text), path: "CNI_ARGS IP"), at: 0)
-        }
-        var addresses: [IPAddress] = []
-        for reader in readers {
-            guard let text = try reader.string() else { continue }
-            guard let address = IPAddress(text) ?? IPPrefix(text)?.address else {
-                throw reader.error("invalid IP address \(text)")
-            }
-            if !addresses.contains(address) { addresses.append(address) }
-        }
-        return addresses
     }
 
     private func refuse(_ root: Reader) throws(DecodingError) {
