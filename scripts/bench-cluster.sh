@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Measures an overlay network as a whole, in a laboratory of its own: how soon after an ADD the other hosts reach the
-# container, and what is left and lost when daemons are killed while containers come and go.
+# container, what is left and lost when daemons are killed while containers come and go, and what a network of 20 000
+# endpoints costs.
 #
-#   scripts/bench-cluster.sh [--ours DIR] [--rounds PERCENT] [--hosts N] [--seed NUMBER]
+#   scripts/bench-cluster.sh [--ours DIR] [--rounds PERCENT] [--hosts N] [--seed NUMBER] [--only reach|churn|many]
 #
-# A full run (100 percent) makes 1 000 ADDs on 5 hosts, then 60 seconds of 50 ADDs and DELs a second on them.
+# A full run (100 percent) makes 1 000 ADDs on 5 hosts, then 60 seconds of 50 ADDs and DELs a second on them, then 20 000
+# endpoints of which a host that joins learns.
 set -euo pipefail
 here=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source=scripts/lib/common.sh
@@ -17,15 +19,17 @@ export SWIFTLET_LAB
 percent=100
 hosts=5
 seed=()
+only=
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --ours | --rounds | --hosts | --seed)
+    --ours | --rounds | --hosts | --seed | --only)
         [ $# -ge 2 ] || die "$1 needs a value"
         case $1 in
         --ours) ours=$(readlink -f -- "$2") ;;
         --rounds) percent=$2 ;;
         --hosts) hosts=$2 ;;
+        --only) only=$2 ;;
         --seed) seed=(--seed "$2") ;;
         esac
         shift
@@ -37,6 +41,7 @@ while [ $# -gt 0 ]; do
 done
 [[ $percent =~ ^[1-9][0-9]*$ ]] || die "--rounds is a number in percent"
 [[ $hosts =~ ^[2-9]$ ]] || die "--hosts: 2 to 9"
+[[ $only =~ ^(reach|churn|many)?$ ]] || die "--only reach, churn or many"
 [ "$(id -u)" -eq 0 ] || die "needs root"
 [ -x "$ours/overlay-vxlan" ] || die "no executables in $ours: run scripts/build.sh"
 
@@ -48,5 +53,24 @@ names=()
 for ((number = 1; number <= hosts; number++)); do names+=("h$number"); done
 adds=$((1000 * percent / 100))
 seconds=$((60 * percent / 100))
-timeout $((300 + 12 * percent)) python3 "$here/bench/cluster.py" --lab "$lab" --root "$root" --hosts "${names[@]}" \
-    --adds "$((adds < 20 ? 20 : adds))" --seconds "$((seconds < 5 ? 5 : seconds))" "${seed[@]}"
+endpoints=$((20000 * percent / 100))
+if ((adds < 20)); then adds=20; fi
+if ((seconds < 5)); then seconds=5; fi
+if ((endpoints < 400)); then endpoints=400; fi
+case $only in
+reach) seconds=0 ;;
+churn) adds=0 ;;
+esac
+status=0
+if [ "$only" != many ]; then
+    timeout $((300 + 12 * percent)) python3 "$here/bench/cluster.py" --lab "$lab" --root "$root" --hosts "${names[@]}" \
+        --adds "$adds" --seconds "$seconds" "${seed[@]}" || status=$?
+else
+    printf '| what | seen | wanted |\n|---|---:|---:|\n'
+fi
+if [ -z "$only" ] || [ "$only" = many ]; then
+    turns=$((5 * percent / 100))
+    timeout $((300 + 6 * percent)) python3 "$here/bench/many.py" --lab "$lab" --hosts "${names[@]}" \
+        --endpoints "$endpoints" --rounds "$((turns < 1 ? 1 : turns))" || status=$?
+fi
+exit "$status"

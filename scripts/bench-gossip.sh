@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Measures swiftletd beside Debian's serf agent: how fast a killed node is seen, what packet loss and a partition do, what
-# an idle node costs. Ten namespaces with one node of each kind, all kinds at the same time, so that a busy machine is
+# an idle node costs, and how soon what a new host writes is everywhere. Ten namespaces with one node of each kind, all kinds at the same time, so that a busy machine is
 # equally busy for all.
 #
 #   scripts/bench-gossip.sh [--ours DIR] [--nodes N] [--long]
 #
 # --nodes N  nodes of each kind (default: 10)
-# --long     all of it, six minutes: three kills, 50 s of 50 % loss, 60 s idle, a partition of 90 s. Without it one kill,
-#            a few seconds of loss and idleness and no partition.
+# --long     all of it, eight minutes: 60 s idle, twelve hosts that join and write, three kills, 50 s of 50 % loss, a
+#            partition of 90 s. Without it two such hosts, one kill, a few seconds of loss and idleness and no partition.
 #
 # Fails when a kill is not seen, a living node of ours is called failed, or a partition does not heal. How fast it was is
 # printed, not judged. Needs root, nft, python3, serf.

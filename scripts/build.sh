@@ -9,7 +9,7 @@
 # --static        the same, but missing archives are an error
 # --shared        release into dist/bin: Swift's, C++'s and gcc's runtimes, jansson and libnftnl inside, libmnl and glibc
 #                 shared, position independent, packed relative relocations
-# --symbols       as --static, but not stripped, into dist/symbols: for profiles
+# --symbols       as --static, but not stripped, into dist/symbols: for profiles; of the daemon a linker map, too
 # --debug         debug into dist/debug: symbols kept, Swift's runtime inside
 # --product NAME  only this executable (may be repeated)
 #
@@ -113,7 +113,11 @@ compile() {
     # of that name. scripts/test.sh fails on such a warning about a target of ours.
     local options=(--scratch-path "$scratch" --explicit-target-dependency-import-check warn --disable-local-rpath)
     local release=(-c release -Xswiftc -use-ld=lld -Xlinker --no-export-dynamic -Xlinker -L"$libraries")
-    [ "$shape" = symbols ] || release+=(-Xlinker -s)
+    if [ "$shape" != symbols ]; then
+        release+=(-Xlinker -s)
+    elif [ "$linking" = shared ]; then
+        release+=(-Xlinker -Map="$root/dist/symbols/daemon.map")
+    fi
     # Generic types are asked of their accessors, with conformances the linker knows, rather than by their mangled names,
     # which the runtime would take apart and search conformances for in every process.
     release+=(-Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors)
@@ -121,6 +125,8 @@ compile() {
     debug) options+=(-c debug --static-swift-stdlib) ;;
     shared)
         options+=("${release[@]}" --static-swift-stdlib)
+        # A third less of the daemon's file in memory: what it calls lies together.
+        options+=(-Xlinker --symbol-ordering-file="$root/scripts/lib/daemon-order.txt" -Xlinker --no-warn-symbol-ordering)
         options+=(-Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xlinker -z -Xlinker pack-relative-relocs)
         ;;
     static)
@@ -206,7 +212,11 @@ release() {
         plugins=()
     fi
     if [ "$shape" = symbols ]; then
+        mkdir -p "$root/dist/symbols"
         build_into "$root/dist/symbols" static "${plugins[@]}"
+        for product in "${products[@]}"; do
+            if [ "$product" = swiftletd ]; then build_into "$root/dist/symbols" shared swiftletd; fi
+        done
     else
         build_into "$root/dist/bin" static "${plugins[@]}"
         build_into "$root/dist/bin" shared "${others[@]}"

@@ -50,7 +50,8 @@ parse() {
     conf=${conf:-$prefix/etc/cni/net.d}
 }
 
-is_swiftlet() { readelf -n "$1" 2>/dev/null | grep Swiftlet >/dev/null; }
+# Our executables bear a note, in their first page; readelf is not on every host.
+is_swiftlet() { head -c 4096 -- "$1" 2>/dev/null | LC_ALL=C grep -a Swiftlet >/dev/null; }
 
 # The order matters: runtimes without a named network take the first file; podman numbers its own from 87.
 file_name() {

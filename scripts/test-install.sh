@@ -47,6 +47,7 @@ main() {
 
     printf '{"name": "swiftlet-bridge", "mine": true}\n' >"$conf/10-swiftlet-bridge.conflist"
     check "install again" install_here
+    check_empty "our own executables are not kept as another suite's" "$(find "$work" -name '*.before-swiftlet')"
     check "a changed conflist stays as it is" grep -q mine "$conf/10-swiftlet-bridge.conflist"
 
     rm "$conf/87-swiftlet-podman.conflist"

@@ -93,6 +93,8 @@ public struct ControlClient: Sendable {
                 throw .broken(socket, error)
             }
             if let answer = try reader.append(bytes) { return answer }
+            // A daemon that is killed while it answers is away like one that was killed before.
+            if bytes.isEmpty { throw .broken(socket, .connectionReset) }
         }
     }
 }

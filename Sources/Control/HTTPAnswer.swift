@@ -25,14 +25,13 @@ struct HTTPAnswerReader {
 
     /// Takes what was received, nothing at the end of the connection.
     ///
-    /// - Returns: the answer when it is complete.
+    /// - Returns: the answer when it is complete; after the end, nil says that it never will be.
     mutating func append(_ bytes: [UInt8]) throws(ControlError) -> HTTPAnswer? {
         buffer += bytes
         let isEnd = bytes.isEmpty
         while true {
             if head == nil { head = try readHead() }
             guard let head else {
-                if isEnd { throw .malformed("it ended before its head was complete") }
                 if buffer.count > Self.headLimit { throw .malformed("its head is longer than \(Self.headLimit) bytes") }
                 return nil
             }
@@ -57,7 +56,6 @@ struct HTTPAnswerReader {
             if let body = try Self.joined(rest, limit) { return HTTPAnswer(status: status, body: body) }
         case .untilEnd: return isEnd ? HTTPAnswer(status: status, body: Array(rest)) : nil
         }
-        if isEnd { throw .malformed("it ended before it was complete") }
         return nil
     }
 

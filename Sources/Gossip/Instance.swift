@@ -85,6 +85,8 @@ public struct Instance: Sendable {
     var leavePhase = LeavePhase.none
     var leaveDeadline: Nanoseconds = 0
     var wasIsolated = true
+    /// The last failed member that came back, while an exchange with it is due.
+    var returned: String?
 
     // serf.
     var memberClock = LamportClock()
@@ -247,6 +249,7 @@ extension Instance {
         case .probe: probeNext()
         case .pushPull: exchangeWithRandomMember()
         case .reconnect: reconnect()
+        case .catchUp: catchUp()
         case .reap: reap()
         case .join: joinSeeds()
         case .probeTimeout(let number): probeIsLate(number)

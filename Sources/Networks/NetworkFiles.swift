@@ -1,6 +1,7 @@
 internal import CNI
 public import CNIRuntime
 internal import JSON
+internal import NetworkTypes
 internal import System
 
 /// The lists we write into a directory of networks, one file per network, `60-<name>.conflist`: after lists numbered to
@@ -51,6 +52,21 @@ public struct NetworkFiles: Sendable {
     public func adopt(_ definition: NetworkDefinition) throws(DefinitionFault) -> Bool {
         if try defining(definition.name) != nil { return false }
         return try write(definition)
+    }
+
+    /// A digest of our file of a network as it is now, 64 hexadecimal digits; nil when there is none.
+    public func digest(_ name: String) -> String? {
+        (try? Files.read(path(name))).map { SHA512.hex(String(decoding: $0, as: UTF8.self), length: 64) }
+    }
+
+    /// Removes our file of a network if it still is as it was when ``digest(_:)`` was asked: what somebody has changed is theirs.
+    ///
+    /// - Returns: whether it was removed.
+    /// - Throws: ``DefinitionFault`` when it cannot be.
+    public func remove(_ name: String, ifStill digest: String) throws(DefinitionFault) -> Bool {
+        guard self.digest(name) == digest else { return false }
+        do throws(SystemError) { try Files.remove(path(name)) } catch { throw DefinitionFault("\(error)") }
+        return true
     }
 
     /// Removes a network's list; none there is success.

@@ -42,4 +42,15 @@ public struct FileStatus: Equatable, Sendable {
         }
         self.init(buffer)
     }
+
+    /// What `fstat(2)` says of an open file.
+    init(descriptor: Int32) throws(SystemError) {
+        var buffer = stat()
+        do {
+            _ = try retrying { unsafe fstat(descriptor, &buffer) }
+        } catch {
+            throw SystemError("stat", "descriptor \(descriptor)", error)
+        }
+        self.init(buffer)
+    }
 }

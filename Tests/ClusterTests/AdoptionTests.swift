@@ -34,6 +34,54 @@ struct AdoptionTests {
         #expect(again.status == 0 && again.output.isEmpty, "\(again.errorText)")
     }
 
+    @Test("a list that was adopted goes with its network, when the last container has gone, unless somebody changed it")
+    func withdrawn() throws {
+        let hosts = try Hosts(2, configuration: ["adopt": true, "confDir": "/run/net.d"])
+        let (one, two) = (hosts[0], hosts[1])
+        func swiftlet(_ host: OverlayHost, _ words: String...) throws {
+            let done = try host.lab.swiftlet(words + ["--conf-dir", "/run/net.d"])
+            #expect(done.status == 0, "\(host.name): \(words) \(done.errorText)")
+        }
+        func create(_ name: String, _ subnet: String) throws {
+            try swiftlet(one, "network", "create", "-d", "overlay", "--subnet", subnet, "--internal", name)
+            try hosts.eventually("h2 has written \(name)") {
+                try two.lab.list("/run/net.d").contains("60-\(name).conflist")
+            }
+        }
+        try create("demonet", "192.168.0.0/24")
+        try create("mine", "192.168.1.0/24")
+        try create("unused", "192.168.2.0/24")
+        try two.lab.addContainer("b")
+        try swiftlet(two, "cni", "add", "demonet", "b", "--plugin-dir", Plugins.directory)
+        try two.lab.script("echo >> /run/net.d/60-mine.conflist")
+        for name in ["demonet", "mine", "unused"] { try swiftlet(one, "network", "rm", name) }
+        try hosts.eventually("the unused one's list is gone") {
+            try two.lab.list("/run/net.d") == ["60-demonet.conflist", "60-mine.conflist"]
+        }
+        try hosts.eventually("the log says why the others are there") {
+            let log = try two.lab.read(two.log)
+            return log.contains("its list was changed, and stays")
+                && log.contains("stays until the last container here is gone")
+        }
+        // The journal knows of it.
+        two.stop("KILL")
+        try two.startDaemon()
+        try hosts.eventually("they know each other again") {
+            try hosts.hosts.allSatisfy { host in
+                let known = try host.get("/v1/tables")["hosts"]?.elements ?? []
+                return known.count == 2 && known.allSatisfy { $0["status"] == "live" }
+            }
+        }
+        #expect(try two.lab.list("/run/net.d").count == 2)
+        try create("again", "192.168.3.0/24")
+        try swiftlet(one, "network", "rm", "again")
+        try hosts.eventually("it goes as before") { try two.lab.list("/run/net.d").count == 2 }
+        try swiftlet(two, "cni", "del", "demonet", "b", "--plugin-dir", Plugins.directory)
+        try hosts.eventually("the list goes with the last container") {
+            try two.lab.list("/run/net.d") == ["60-mine.conflist"]
+        }
+    }
+
     @Test("without adopt nothing is written, until somebody asks for it")
     func asked() throws {
         let hosts = try Hosts(2)

@@ -77,6 +77,31 @@ struct OverlayUpkeepTests {
         #expect(refused.code == 7 && refused.message.contains("h1 and h2"), "\(refused)")
     }
 
+    @Test func aSmallerUnderlayIsToldOf() throws {
+        let hosts = try Hosts(2)
+        let (one, two) = (hosts[0], hosts[1])
+        _ = try one.connect("early")
+        try two.lab.tool("ip", "link", "set", "up0", "mtu", "1300")
+        _ = try two.connect("small")
+        try hosts.eventually("the network has the smaller MTU") {
+            try one.overlay("ip", "link", "show", "br0").contains("mtu 1250")
+        }
+        try hosts.eventually("the host and the container are named") {
+            let text = try one.get("/v1/networks/demonet")["Warnings"]?[0]?.string ?? ""
+            return text.contains("MTU is 1250 by now, because of h2;")
+                && text.contains("have more: early (1450); reconnect")
+        }
+        #expect(try one.metric("swiftletd_network_oversized_containers{network=\"demonet\"}") == 1)
+        #expect(try one.lab.read(one.log).contains("warning swiftletd: network=demonet remedy=reconnect them"))
+        #expect(try two.get("/v1/networks/demonet")["Warnings"] == nil)
+        // The remedy.
+        try one.disconnect("early")
+        _ = try one.connect("early")
+        let link = try one.lab.tool("ip", "-o", "link", "show", "eth0", in: "early")
+        #expect(link.contains("mtu 1250"))
+        try hosts.eventually("nothing is to be said") { try one.get("/v1/networks/demonet")["Warnings"] == nil }
+    }
+
     @Test func theKernelIsHeldToTheTables() throws {
         let hosts = try Hosts(2)
         let (one, two) = (hosts[0], hosts[1])
@@ -176,6 +201,32 @@ struct OverlayUpkeepTests {
         #expect(drained.code == 11 && drained.message.contains("drained"), "\(drained)")
         #expect(try hosts[1].request("POST", "/v1/blocks/drain", ["drain": false]).status == 200)
         _ = try hosts[1].connect("more")
+    }
+
+    @Test func anAddressGivenBackWhileTheDaemonIsAwayIsFree() throws {
+        let hosts = try Hosts(2)
+        let (one, two) = (hosts[0], hosts[1])
+        func used() throws -> Int64 {
+            let blocks = try one.get("/v1/blocks?network=demonet")["networks"]?[0]?["blocks"]?.elements ?? []
+            return blocks.reduce(0) { $0 + ($1["used"]?.integer ?? 0) }
+        }
+        _ = try one.connect("stays")
+        _ = try one.connect("goes")
+        let theirs = try two.connect("c")
+        try hosts.eventually("two addresses are in use") { try used() == 2 }
+        one.stop("KILL")
+        try one.disconnect("goes")
+        try one.startDaemon()
+        try hosts.eventually("one address is in use") { try used() == 1 }
+
+        // An ADD that was prepared before the restart took its address from a block that is another's now.
+        let late: Value = [
+            "network": "demonet", "containerID": "late", "ifname": "eth0", "mac": "02:42:c0:a8:00:99", "blocks": true,
+            "addresses": [.string("\(theirs)/24")],
+        ]
+        let refused = try one.request("POST", "/v1/overlay/endpoints", late)
+        #expect(refused.status == 409 && refused.document["code"]?.integer == 11, "\(refused)")
+        #expect(refused.document["error"]?.string?.hasPrefix("\(theirs) went to ") == true, "\(refused)")
     }
 
     @Test func aFullDiskIsSurvived() throws {

@@ -76,7 +76,9 @@ struct SerfEngineTests {
         }
         try cluster.signal("TERM", asking)
         try cluster.eventually("there is a round trip") { try daemon.run("rtt", "host2").status == 0 }
-        #expect(try daemon.run("keys", "list").status == 1)
+        let keys = try daemon.run("keys", "list")
+        #expect(keys.status == 1)
+        #expect((keys.text + keys.errorText).contains("encryption not enabled"), "the agents say why there are none")
 
         // A failure and a departure of others.
         try cluster.startAgent("host3", 3, "-join=127.0.0.2")
@@ -119,6 +121,32 @@ struct SerfEngineTests {
         let second = try cluster.startDaemon("other", 12, "--config", "/run/config")
         try cluster.eventually("a wrong name") { try cluster.lab.read(second.log).contains("its name is 'host1'") }
         #expect(cluster.isRunning(daemon.pid) && cluster.isRunning(second.pid))
+    }
+
+    /// The keys of agents, changed through a daemon that has one of them for its engine.
+    @Test func rotatesTheKeysOfAgents() throws {
+        let cluster = try Cluster()
+        let (old, new) = ("MDEyMzQ1Njc4OWFiY2RlZg==", "ZmVkY2JhOTg3NjU0MzIxMA==")
+        for name in ["host1", "host2"] { try cluster.lab.write("/run/\(name).keys", "[\"\(old)\"]") }
+        try cluster.startAgent("host1", 1, "-keyring-file=/run/host1.keys")
+        try cluster.startAgent("host2", 2, "-keyring-file=/run/host2.keys", "-join=127.0.0.1")
+        let daemon = try cluster.startDaemon("host1", 11, "--engine", "serf-agent", "--serf-rpc", "127.0.0.1:7373")
+        try cluster.eventually("it lists both") { try daemon.members().count == 2 }
+        // Asked again until both have answered in time.
+        for operation in ["install", "use", "remove"] {
+            try cluster.eventually("both \(operation)") {
+                try daemon.run("keys", operation, operation == "remove" ? old : new).text.hasPrefix("2/2 nodes")
+            }
+        }
+        try cluster.eventually("both hold the new key alone") {
+            let list = try daemon.run("keys", "list")
+            return list.status == 0 && list.text.contains(new) && !list.text.contains(old)
+        }
+        for name in ["host1", "host2"] { #expect(try !cluster.lab.read("/run/\(name).keys").contains(old)) }
+        let refused = try daemon.run("keys", "remove", new)
+        #expect(refused.status == 1)
+        #expect((refused.text + refused.errorText).lowercased().contains("primary"), "\(refused.text)")
+        #expect(try daemon.run("keys", "install", "short").status != 0)
     }
 
     /// `swiftlet leave` means the host's departure: the agent leaves and ends, too.

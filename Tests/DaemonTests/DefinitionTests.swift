@@ -50,6 +50,23 @@ struct DefinitionTests {
         #expect(NetworkRow(decoding: row.encoded) == row)
     }
 
+    @Test func whatTheJournalHasOfANetwork() throws {
+        let definition = try NetworkDefinition(
+            Reader(["subnet": "10.1.0.0/24", "interface": "eth1", "dataDir": "/data"]), identity: identity)
+        var local = LocalNetwork(definition)
+        #expect(LocalNetwork(journaled: local.journaled) == local)
+        (local.isAnnounced, local.isKept) = (true, true)
+        let announcer = try #require(HostID(String(repeating: "0f", count: 16)))
+        for (announcer, isWithdrawn) in [(nil, false), (announcer, false), (announcer, true)] {
+            local.adopted = LocalNetwork.Adopted(
+                directory: "/net.d", digest: "00ff", announcer: announcer, isWithdrawn: isWithdrawn)
+            #expect(LocalNetwork(journaled: local.journaled) == local)
+        }
+        // What this host is told by another's order is not its own.
+        let told = try #require(NetworkRow(decoding: local.announcement))
+        #expect(told.isKept && !LocalNetwork(told).row.isKept && LocalNetwork(told).row == local.row)
+    }
+
     @Test(arguments: [
         (#"{}"#, "subnet: a network needs one at least"),
         (#"{"subnet": "x"}"#, "subnet: expected a subnet like 192.168.0.0/24"),

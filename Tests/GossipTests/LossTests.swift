@@ -57,4 +57,20 @@ import Testing
         #expect(bench.instance.memberBroadcasts.holds("myself"))
         #expect(bench.instance.memory.incarnation == 2)
     }
+
+    /// Who comes back after a partition is told of by a limited number of packets; who missed them asks.
+    @Test func asksTheFirstThatComesBackForTheOthers() throws {
+        var bench = try Bench()
+        for number in 2...5 { bench.alive("n\(number)", number, 1) }
+        for number in 4...5 { bench.dead("n\(number)", 1, from: "n2") }
+        bench.run(.seconds(40))
+        bench.alive("n4", 4, 2)
+        bench.run(.seconds(1))
+        let asked = bench.output.contains { if case .openStream(_, host(4), _) = $0 { true } else { false } }
+        #expect(asked)
+        // With nobody else missing there is nothing to ask for.
+        bench.alive("n5", 5, 2)
+        bench.run(.seconds(1))
+        #expect(!bench.output.contains { if case .openStream(_, host(5), _) = $0 { true } else { false } })
+    }
 }

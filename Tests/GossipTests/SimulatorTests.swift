@@ -106,16 +106,19 @@ let chaosSeeds: [UInt64] = {
         #expect(back != nil, "\(simulator.disagreement() ?? "")")
     }
 
-    @Test(arguments: [20, 90]) func partitionHeals(_ length: UInt64) throws {
-        let simulator = Simulator(seed: length, hosts: 8)
+    /// One in fifty took more than ten seconds while a node that slept through the news was left to find out by itself.
+    @Test(arguments: [20, 90], isLong ? Array(1...200) : [1, 2, 3]) func partitionHeals(
+        _ length: UInt64, _ seed: UInt64
+    ) throws {
+        let simulator = Simulator(seed: seed &* 1000 &+ length, hosts: 10)
         try formed(simulator)
         simulator.partition { $0 % 2 }
         simulator.run(.seconds(length))
-        let failed = simulator.hosts[0].instance?.members.filter { $0.status == .failed }.count
-        #expect(failed == 4)
+        let failed = simulator.hosts[0].instance?.members.filter { $0.status == .failed }.count ?? 0
+        #expect(failed == 5 || length < 90 && failed > 0)
         simulator.heal()
         let time = simulator.run(until: .seconds(60)) { simulator.disagreement() == nil }
-        #expect((time ?? .max) <= .seconds(20), "\(seconds(time)): \(simulator.disagreement() ?? "")")
+        #expect((time ?? .max) <= .seconds(10), "\(seconds(time)): \(simulator.disagreement() ?? "")")
         #expect(simulator.breaches == [])
     }
 

@@ -15,7 +15,12 @@ struct NFTablesTests {
         try inFreshNamespace { _ in
             let session = try NFTablesSession()
             for table in [BaseLayout.inetTable, BaseLayout.bridgeTable] {
+                #expect(try !session.hasTable(table.identifier))
+                #expect(try !session.hasChain("prerouting", in: table.identifier))
                 try session.commit(TableCommand.commands(for: table))
+                #expect(try session.hasTable(table.identifier))
+                #expect(try session.hasChain("prerouting", in: table.identifier))
+                #expect(try !session.hasChain("postrouting-of-nobody", in: table.identifier))
                 let listed = try command("nft list table \(table.identifier)")
                 #expect(lines(listed) == lines(table.nftText))
                 let found = try #require(try session.table(table.identifier))

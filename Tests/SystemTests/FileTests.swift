@@ -183,4 +183,35 @@ struct FileTests {
         #expect(throws: SystemError.self) { _ = try FileLock("\(scratch.path)/none/lock") }
         #expect(throws: SystemError("open", scratch.path, .isDirectory)) { _ = try FileLock(scratch.path) }
     }
+
+    @Test("a lock whose file goes with its holder excludes all the same")
+    func passingLock() async throws {
+        let scratch = try Scratch()
+        let path = "\(scratch.path)/lock"
+        let counter = try scratch.file("counter", "0")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    for _ in 0..<50 {
+                        let lock = try PassingLock(path)
+                        let count = Int(try Files.text(counter)) ?? 0
+                        try Files.rewrite(counter, with: Array("\(count + 1)".utf8))
+                        _ = consume lock
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try Files.text(counter) == "400")
+        #expect(try Files.list(scratch.path) == ["counter"])
+        // What a killed holder left is taken over.
+        try AtomicFile.replace(path, with: [])
+        do {
+            let lock = try PassingLock(path)
+            #expect(FileLock.isTaken(path))
+            _ = consume lock
+        }
+        #expect(!Files.exists(path))
+        #expect(throws: SystemError.self) { _ = try PassingLock("\(scratch.path)/none/lock") }
+    }
 }

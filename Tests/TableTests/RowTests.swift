@@ -37,6 +37,11 @@ import Testing
             """)
         #expect(row.encoded == bytes)
         #expect(NetworkRow(decoding: bytes) == row)
+        // Announced on an operator's order: the definition is the same.
+        var kept = row
+        kept.isKept = true
+        #expect(kept.encoded == bytes + hex("08 0000"))
+        #expect(NetworkRow(decoding: kept.encoded) == kept)
         #expect(NetworkRow(decoding: hex("01 0008 010005100a010000")) == nil, "no VNI")
         #expect(NetworkRow(decoding: hex("02 0004 01000000")) == nil, "a VNI of 25 bits")
         #expect(

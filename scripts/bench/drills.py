@@ -183,9 +183,14 @@ class Drills(gossip.Bench):
         isolated = "no other member is alive" in self.log_since(victim, marks[victim])
         self.netns(2, "ip", "link", "set", "eth0", "up")
         back = self.settle()
+        # While the link was down, nothing could be sent; the socket must have survived that.
+        marks = self.marks()
+        self.rest(15)
+        deaf = [node.name for node in self.all if "is UDP blocked?" in self.log_since(node, marks[node])]
         self.say("a host's own link down for a minute and a half", f"failed at the others after {self.seconds(verdict)}; the "
                  f"host {'says' if isolated else 'does not say'} that no other member is alive; one cluster "
-                 f"{self.seconds(back)} after the link is up", verdict is not None and isolated and back is not None)
+                 f"{self.seconds(back)} after the link is up, {'not all' if deaf else 'all'} by datagrams",
+                 verdict is not None and isolated and back is not None and not deaf)
 
     def short_partition(self):
         self.forget()
@@ -251,8 +256,8 @@ def main():
     wanted = sys.argv[2:]
     try:
         for drill in (
-                drills.udp_blocked, drills.crash_short, drills.crash_long, drills.new_address, drills.same_name, drills.all_at_once,
-                drills.seed_is_gone, drills.link_down, drills.short_partition, drills.pause,
+                drills.crash_short, drills.crash_long, drills.new_address, drills.same_name, drills.all_at_once,
+                drills.seed_is_gone, drills.link_down, drills.short_partition, drills.udp_blocked, drills.pause,
                 drills.torn_journal):
             if not wanted or drill.__name__ in wanted:
                 drill()

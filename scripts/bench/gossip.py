@@ -9,6 +9,7 @@ import json
 import os
 import re
 import selectors
+import shutil
 import signal
 import socket
 import statistics
@@ -136,12 +137,22 @@ class Swiftlet:
                 "--cluster-port", str(self.port + 1000),
                 "--socket", f"{directory}/{node.name}.sock", "--state-dir", f"{directory}/{node.name}"] + join
 
-    def request(self, node, path):
+    def request(self, node, path, body=None):
         watch = socket.socket(socket.AF_UNIX)
         watch.settimeout(5)
         watch.connect(f"{node.bench.directory}/{node.name}.sock")
-        watch.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = f"{'GET' if body is None else 'POST'} {path} HTTP/1.1\r\nHost: localhost\r\n"
+        if body is not None:
+            head += f"Content-Length: {len(body)}\r\n"
+        watch.sendall(f"{head}\r\n{body or ''}".encode())
         return watch
+
+    def answer(self, node, path, body=None):
+        """Status and body."""
+        with self.request(node, path, body) as connection:
+            text = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
+        head, _, rest = text.partition("\r\n\r\n")
+        return int(head.split()[1]) if head else 0, rest
 
     def open_watch(self, node):
         return self.request(node, "/v1/events?kind=member")
@@ -150,17 +161,11 @@ class Swiftlet:
         return int(re.search(r'members\{status="alive"\} (\d+)', self.metrics(node))[1])
 
     def endpoint_of(self, node, name):
-        with self.request(node, "/v1/members") as connection:
-            text = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
-        found = json.loads(text.split("\r\n\r\n", 1)[1])["members"]
+        found = json.loads(self.answer(node, "/v1/members")[1])["members"]
         return next((member["address"] for member in found if member["name"] == name), None)
 
     def metrics(self, node):
-        with self.request(node, "/metrics") as connection:
-            parts = []
-            while part := connection.recv(1 << 16):
-                parts.append(part)
-        return b"".join(parts).decode()
+        return self.answer(node, "/metrics")[1]
 
 
 class Bench:
@@ -198,11 +203,14 @@ class Bench:
                 run("ip", "-n", space, "address", "add", f"10.9.{kind.index}.{number}/24", "dev", "eth0")
             run("ip", "-n", space, "link", "set", "eth0", "up")
             chains = "".join(
-                f"counter kind{kind.index} {{}}\n" for kind in self.kinds
+                f"counter kind{kind.index} {{}}\ncounter tables{kind.index} {{}}\n" for kind in self.kinds
             ) + "chain faults { type filter hook input priority 0; }\nchain sent { type filter hook output priority 0;\n"
             for kind in self.kinds:
                 for end in ("sport", "dport"):
                     chains += f"meta l4proto {{ tcp, udp }} th {end} {kind.port} counter name kind{kind.index} accept\n"
+                    if kind.is_ours:
+                        chains += (f"meta l4proto {{ tcp, udp }} th {end} {kind.port + 1000} "
+                                   f"counter name tables{kind.index} accept\n")
             self.nft(number, f"table ip bench {{\n{chains}}}\n}}\n")
 
     def nft(self, number, text):
@@ -211,9 +219,9 @@ class Bench:
     def set_faults(self, number, *rules):
         self.nft(number, "flush chain ip bench faults\n" + "".join(f"add rule ip bench faults {rule}\n" for rule in rules))
 
-    def sent(self, kind, number):
+    def sent(self, kind, number, what="kind"):
         """Packets and bytes, IP headers included, that a node sent."""
-        text = run("ip", "netns", "exec", f"bench{number}", "nft", "list", "counter", "ip", "bench", f"kind{kind.index}")
+        text = run("ip", "netns", "exec", f"bench{number}", "nft", "list", "counter", "ip", "bench", f"{what}{kind.index}")
         return tuple(int(value) for value in re.search(r"packets (\d+) bytes (\d+)", text).groups())
 
     # Time.
@@ -268,21 +276,25 @@ class Bench:
     def idle(self, seconds):
         before = {}
         for node in self.everyone():
-            before[node] = (time.monotonic(), self.sent(node.kind, node.number), node.ticks())
+            before[node] = (time.monotonic(), self.sent(node.kind, node.number), node.ticks(),
+                            self.sent(node.kind, node.number, "tables"))
         self.rest(seconds)
         row = {}
         for kind in self.kinds:
-            rates, packets, cpu, memory = [], [], [], []
+            rates, packets, cpu, memory, tables = [], [], [], [], []
             for node in self.nodes[kind]:
-                begin, sent, ticks = before[node]
+                begin, sent, ticks, exchanged = before[node]
                 passed = time.monotonic() - begin
                 now = self.sent(kind, node.number)
                 packets.append((now[0] - sent[0]) / passed)
                 rates.append((now[1] - sent[1]) / passed)
+                tables.append((self.sent(kind, node.number, "tables")[1] - exchanged[1]) / passed)
                 cpu.append((node.ticks() - ticks) / os.sysconf("SC_CLK_TCK") / passed * 100)
                 memory.append(node.status("VmRSS") / 1024)
-            row[kind] = (statistics.mean(rates), statistics.mean(packets), statistics.mean(cpu), statistics.median(memory))
+            row[kind] = (statistics.mean(rates), statistics.mean(packets), statistics.mean(cpu),
+                         statistics.median(memory), statistics.mean(tables))
         self.add("idle, sent per node", {k: f"{r[0]:.0f} B/s, {r[1]:.1f} packets/s" for k, r in row.items()})
+        self.add("idle, sent on the tables' port", {k: f"{r[4]:.0f} B/s" for k, r in row.items() if k.is_ours})
         self.add("idle, processor per node", {k: f"{r[2]:.2f} %" for k, r in row.items()})
         self.add("resident memory per node, median", {k: f"{r[3]:.1f} MiB" for k, r in row.items()})
 
@@ -318,6 +330,54 @@ class Bench:
             self.add(what, {
                 kind: ", ".join("never" if kill is None else f"{kill[index]:.1f}" for kill in kills) + " s"
                 for kind, kills in self.kills.items()})
+
+    # A host that is new writes at once: the worst moment, since nobody has told it of everybody yet.
+
+    def replace(self, node):
+        """The node leaves, and a host that nobody knows takes its place."""
+        self.selector.unregister(node.watch)
+        node.watch.close()
+        node.process.terminate()
+        node.process.wait()
+        shutil.rmtree(f"{self.directory}/{node.name}", ignore_errors=True)
+        node.told = []
+        node.start()
+
+    def first_write(self, kind, node, number):
+        """Seconds from its first write, which follows its first sight of a member, until each of the others has it."""
+        while kind.members(node) < 2:
+            pass
+        name = f"{kind.prefix}-{number}"
+        begin = time.monotonic()
+        status, text = kind.answer(node, "/v1/networks", json.dumps({"name": name, "subnet": f"10.{100 + number}.0.0/16"}))
+        if status != 200:
+            sys.exit(f"{node.name} does not announce a network: {text}")
+        missing = [other for other in self.nodes[kind] if other is not node]
+        seen = []
+        while missing and time.monotonic() < begin + 60:
+            for other in list(missing):
+                if kind.answer(other, f"/v1/networks/{name}")[0] == 200:
+                    seen.append(time.monotonic() - begin)
+                    missing.remove(other)
+        for other in missing:
+            self.fault(kind, f"{other.name} does not have what {node.name} wrote")
+        return seen
+
+    def write_after_join(self, rounds):
+        row = {}
+        for kind in self.kinds:
+            if not kind.is_ours:
+                continue
+            times = []
+            for number in range(rounds):
+                node = self.nodes[kind][1 + number % (self.options.nodes - 1)]
+                self.replace(node)
+                times += self.first_write(kind, node, number)
+                self.until(time.monotonic() + 60, self.all_is_well)
+            times.sort()
+            row[kind] = (f"p50 {times[len(times) // 2] * 1000:.0f} ms, p99 {times[len(times) * 99 // 100] * 1000:.0f} ms, "
+                         f"{len(times)} observed")
+        self.add("first write of a new host → at each of the others", row)
 
     def fault(self, kind, text):
         print(f"{kind.label}: {text}", file=sys.stderr)
@@ -432,11 +492,13 @@ def main():
         if options.long:
             bench.rest(5)
             bench.idle(60)
+            bench.write_after_join(12)
             bench.kill_some([4, 7, options.nodes])
             bench.loss(50, 50)
             bench.partition(90)
         else:
             bench.idle(5)
+            bench.write_after_join(2)
             bench.kill_some([4])
             bench.loss(50, 10)
     finally:

@@ -170,7 +170,14 @@ static void make_namespace(const char *path) {
     if (setns(own_namespace, CLONE_NEWNET) < 0) die("setns: %s", strerror(errno));
 }
 
-static void remove_namespace(const char *path) {
+// No namespace is removed while something is being measured: the kernel cleans one up in the background with the very
+// locks and RCU barriers that a DEL waits for, for tens of milliseconds, so that the suite with the shorter ADD paid for
+// the namespace of the one before. All go with the caller's mount namespace. What it costs to come right after a clean-up
+// is asked for with CLEANUP=1 in the environment.
+static void leave_namespace(const char *path) {
+    static int cleans = -1;
+    if (cleans < 0) cleans = getenv("CLEANUP") != NULL;
+    if (!cleans) return;
     umount2(path, MNT_DETACH);
     unlink(path);
 }
@@ -254,14 +261,14 @@ static void measure_attach(const char *plugin, const char *input, long rounds) {
     for (long round = -3; round < rounds; round++)
         for (int position = 0; position < suite_count; position++) {
             int suite = turn(round, position);
-            snprintf(path, sizeof path, "/run/netns/bench-%d", suite);
+            snprintf(path, sizeof path, "/run/netns/bench-%ld-%d", round + 3, suite);
             snprintf(id, sizeof id, "bench-%ld-%d", round + 3, suite);
             program_path(program, sizeof program, suite, plugin);
             char *text = input_for(input, suite);
             make_namespace(path);
             struct run added = run(program, "ADD", id, path, "eth0", suites[suite].directory, text);
             struct run deleted = run(program, "DEL", id, path, "eth0", suites[suite].directory, text);
-            remove_namespace(path);
+            leave_namespace(path);
             free(text);
             if (round < 0) continue;
             record(&add[suite], added);
@@ -299,8 +306,8 @@ static void measure_ipam(const char *plugin, const char *input, long rounds) {
 }
 
 // One batch of `count` calls with `workers` in flight. Returns the wall time of the whole batch.
-static double batch(int suite, const char *plugin, const char *command, const char *input, long count, int workers,
-                    struct samples *latencies) {
+static double batch(long round, int suite, const char *plugin, const char *command, const char *input, long count,
+                    int workers, struct samples *latencies) {
     struct call calls[64];
     char path[256], id[64], program[512];
     program_path(program, sizeof program, suite, plugin);
@@ -310,7 +317,7 @@ static double batch(int suite, const char *plugin, const char *command, const ch
     while (started < count || running > 0) {
         for (int slot = 0; slot < workers && started < count; slot++) {
             if (calls[slot].pid != 0) continue;
-            snprintf(path, sizeof path, "/run/netns/par-%ld", started);
+            snprintf(path, sizeof path, "/run/netns/par-%ld-%ld-%d", round, started, suite);
             snprintf(id, sizeof id, "par-%ld", started);
             calls[slot] = start(program, command, id, path, "eth0", suites[suite].directory, input);
             started++;
@@ -341,16 +348,16 @@ static void measure_parallel(const char *plugin, const char *input, long count, 
         for (int position = 0; position < suite_count; position++) {
             int suite = turn(round, position);
             for (long index = 0; index < count; index++) {
-                snprintf(path, sizeof path, "/run/netns/par-%ld", index);
+                snprintf(path, sizeof path, "/run/netns/par-%ld-%ld-%d", round, index, suite);
                 make_namespace(path);
             }
             char *text = input_for(input, suite);
-            wall[suite] += batch(suite, plugin, "ADD", text, count, workers, &add[suite]);
-            batch(suite, plugin, "DEL", text, count, workers, &del[suite]);
+            wall[suite] += batch(round, suite, plugin, "ADD", text, count, workers, &add[suite]);
+            batch(round, suite, plugin, "DEL", text, count, workers, &del[suite]);
             free(text);
             for (long index = 0; index < count; index++) {
-                snprintf(path, sizeof path, "/run/netns/par-%ld", index);
-                remove_namespace(path);
+                snprintf(path, sizeof path, "/run/netns/par-%ld-%ld-%d", round, index, suite);
+                leave_namespace(path);
             }
         }
     char what[128];
@@ -493,12 +500,12 @@ static void measure_chain(const struct chain *chain, long live, long rounds) {
             int suite = turn(round, position);
             enter_host(suite);
             struct chain_times *added = round < 0 ? NULL : &add[suite], *deleted = round < 0 ? NULL : &del[suite];
-            snprintf(path, sizeof path, "/run/netns/bench-%d", suite);
+            snprintf(path, sizeof path, "/run/netns/bench-%ld-%d", round + 3, suite);
             snprintf(id, sizeof id, "bench-%ld-%d", round + 3, suite);
             make_namespace(path);
             run_chain(chain, suite, "ADD", id, path, 10000 + suite, result, added);
             run_chain(chain, suite, "DEL", id, path, 10000 + suite, result, deleted);
-            remove_namespace(path);
+            leave_namespace(path);
         }
     print_chain("ADD", chain, add);
     print_chain("DEL", chain, del);
@@ -539,7 +546,7 @@ static void measure_chain_parallel(const struct chain *chain, long count, int wo
             int suite = turn(round, position);
             enter_host(suite);
             for (long number = 0; number < count; number++) {
-                snprintf(path, sizeof path, "/run/netns/par-%ld", number);
+                snprintf(path, sizeof path, "/run/netns/par-%ld-%ld-%d", round, number, suite);
                 make_namespace(path);
             }
             shared->next = shared->failures = 0;
@@ -554,7 +561,7 @@ static void measure_chain_parallel(const struct chain *chain, long count, int wo
                     for (long number; (number = __atomic_fetch_add(&shared->next, 1, __ATOMIC_SEQ_CST)) < count;) {
                         char id[64];
                         struct chain_times times = {0};
-                        snprintf(path, sizeof path, "/run/netns/par-%ld", number);
+                        snprintf(path, sizeof path, "/run/netns/par-%ld-%ld-%d", round, number, suite);
                         snprintf(id, sizeof id, "par-%ld", number);
                         run_chain(chain, suite, phase ? "DEL" : "ADD", id, path,
                                   (int)(11000 + number * MAX_SUITES + suite), results[number], &times);
@@ -568,8 +575,8 @@ static void measure_chain_parallel(const struct chain *chain, long count, int wo
             munmap(results, (size_t)count * RESULT_SIZE);
             failures[suite] += shared->failures;
             for (long number = 0; number < count; number++) {
-                snprintf(path, sizeof path, "/run/netns/par-%ld", number);
-                remove_namespace(path);
+                snprintf(path, sizeof path, "/run/netns/par-%ld-%ld-%d", round, number, suite);
+                leave_namespace(path);
             }
         }
     for (int suite = 0; suite < suite_count; suite++)

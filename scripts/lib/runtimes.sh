@@ -25,7 +25,7 @@ plugin_file() {
     return 1
 }
 
-is_swiftlet() { readelf -n "$1" 2>/dev/null | grep Swiftlet >/dev/null; }
+is_swiftlet() { head -c 4096 -- "$1" 2>/dev/null | LC_ALL=C grep -a Swiftlet >/dev/null; }
 
 # Says whose executable serves each of the given plugin types.
 report_served_by() {

@@ -36,6 +36,8 @@ public struct NetworkRow: Hashable, Sendable {
     public var options: [String: String]
     /// A digest of the definition, at most 64 bytes: two that differ are two networks of one name.
     public var digest: [UInt8]
+    /// Whether its owner announces it on an operator's order, rather than for its containers alone. Not part of the definition.
+    public var isKept = false
 
     /// Makes a row.
     public init(
@@ -66,6 +68,7 @@ public struct NetworkRow: Hashable, Sendable {
             fields.add(6, option.bytes)
         }
         if !digest.isEmpty { fields.add(7, digest) }
+        if isKept { fields.add(8, []) }
         return fields.bytes
     }
 
@@ -94,6 +97,7 @@ public struct NetworkRow: Hashable, Sendable {
             case 7:
                 guard field.content.count <= 64 else { return nil }
                 digest = Array(field.content)
+            case 8: isKept = true
             default: break
             }
         }

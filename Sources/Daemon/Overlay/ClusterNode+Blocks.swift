@@ -212,9 +212,16 @@ extension ClusterNode {
         let wasStill = network.usageIsMovingUntil <= clock()
         network.usageIsMovingUntil = clock() + Self.releaseTime
         fillUsage(network)
-        guard wasStill else { return }
+        if wasStill { fillUsageWhenStill(network) }
+    }
+
+    /// Looks when the last DEL has had its time, not the first.
+    private func fillUsageWhenStill(_ network: NetworkState) {
         let bound = NIOLoopBound(network, eventLoop: loop)
-        _ = schedule(network.usageIsMovingUntil) { $0.fillUsage(bound.value) }
+        _ = schedule(network.usageIsMovingUntil) { node in
+            node.fillUsage(bound.value)
+            if bound.value.usageIsMovingUntil > node.clock() { node.fillUsageWhenStill(bound.value) }
+        }
     }
 
     /// How long a DEL may take after its endpoint was taken back.

@@ -76,8 +76,10 @@ extension ClusterNode {
         let network = try adopt(definition, identity, id)
         network.local.isAnnounced = true
         network.local.isKept = true
+        // The list is this host's own by now.
+        network.local.adopted = nil
         save(network)
-        try Self.check(await change([.put(network.definitionKey, value: network.local.row.encoded)]))
+        try Self.check(await change([.put(network.definitionKey, value: network.local.announcement)]))
         return document(
             Definition(name: name, id: id, row: network.local.row, owners: [key.id]), isBrief: false)
     }

@@ -9,12 +9,16 @@ extension ClusterNode {
     /// Another host announced a network: its blocks may be asked of us, or ours of it.
     func changedDefinition(_ change: RowChange) {
         let record = change.row.record
+        if change.event == .gone, let network = networks[record.network] {
+            dropAdoptedFile(network, isTold: !change.row.isSuspended)
+        }
         guard change.event != .gone, change.event != .suspended, record.owner != key.id,
             let row = NetworkRow(decoding: record.value),
             let name = String(validating: record.key.key, as: UTF8.self)
         else { return }
-        adoptFile(record.network, name)
+        if change.event != .restored { adoptFile(record.network, name) }
         if let network = networks[record.network] {
+            if row.isKept { noteAnnouncer(record.owner, network) }
             guard network.local.row.digest != row.digest else { return }
             // What nobody here uses or announces follows what others say.
             guard !network.isOn, !network.local.isAnnounced else {
@@ -25,7 +29,7 @@ extension ClusterNode {
                 }
                 return
             }
-            network.local.row = row
+            network.local.row = LocalNetwork(row).row
             redefined(network)
             return
         }

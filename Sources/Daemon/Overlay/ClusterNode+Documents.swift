@@ -79,6 +79,9 @@ extension ClusterNode {
         if let network {
             object["Namespace"] = .string(network.isOn ? network.identity.namespacePath : "")
             if !network.lockHolder.isEmpty { object["LockHolder"] = .string(network.lockHolder) }
+            if !network.oversizedText.isEmpty {
+                object["Warnings"] = [.string("\(network.oversizedText); \(Self.sizeRemedy)")]
+            }
             if let fault = network.fault { object["Fault"] = .string(fault) }
             if !network.unknownPorts.isEmpty {
                 object["UnknownLinks"] = .array(network.unknownPorts.map { .string($0) })

@@ -120,6 +120,7 @@ extension ClusterNode {
         for endpoint in going { ended(endpoint, network) }
         let known = going.compactMap { network.endpoints[$0] }
         if !known.isEmpty { try Self.check(await withdraw(known, network)) }
+        // Its address may be reserved although nobody was told of it.
         usageMoves(network)
         if !network.hasContainers { await leave(network) }
         return .object(Object())
@@ -140,6 +141,7 @@ extension ClusterNode {
         {
             give(.command(.returnLoan(address)), to: network)
         }
+        usageMoves(network)
         return outcome
     }
 

@@ -94,6 +94,7 @@ extension ClusterNode {
         var local = LocalNetwork(definition)
         local.isAnnounced = network.local.isAnnounced
         local.isKept = network.local.isKept
+        local.adopted = network.local.adopted
         guard local != network.local else { return network }
         let isOther = local.row.digest != network.local.row.digest
         if isOther, !network.endpoints.isEmpty || network.local.isKept {
@@ -179,8 +180,8 @@ extension ClusterNode {
             vtep: underlay.address, mtu: Self.carried(by: underlay), port: network.local.row.port
         ).encoded
         var changes: [RecordChange] = []
-        if replica.row(network.definitionKey, owner: key.id)?.record.value != network.local.row.encoded {
-            changes.append(.put(network.definitionKey, value: network.local.row.encoded))
+        if replica.row(network.definitionKey, owner: key.id)?.record.value != network.local.announcement {
+            changes.append(.put(network.definitionKey, value: network.local.announcement))
         }
         let memberKey = RecordKey.member(of: network.id)
         if replica.row(memberKey, owner: key.id)?.record.value != member {

@@ -149,6 +149,9 @@ extension ClusterNode {
                 let now = node.clock()
                 for (endpoint, deadline) in network.preparing where deadline < now { node.ended(endpoint, network) }
                 if network.isOn { node.reconcileSoon(network) }
+                // A DEL that could not tell us has given its address back all the same.
+                if network.allocator != nil { node.fillUsage(network) }
+                node.dropAdoptedFile(network)
             }
             node.removeLeftovers()
             node.repeatReconciling()
@@ -200,6 +203,7 @@ extension ClusterNode {
             // The host may have another address since it last said where its VXLAN is received.
             if isNew, let underlay = network.underlay { try await announce(network, underlay) }
             watcher.add(network.identity.name, path: network.identity.namespacePath)
+            noteSizes(network, plan.segment.mtu, report)
             await compare(network, before, report)
         } catch {
             network.lastReconciled = clock()
@@ -330,6 +334,10 @@ extension ClusterNode {
         network.addressesByMAC = [:]
         network.touched = [:]
         network.unknownPorts = []
+        network.oversized = [:]
+        network.oversizedText = ""
+        // It may have another MTU when a container comes again.
+        network.underlay = nil
         var changes: [RecordChange] = [.remove(.member(of: network.id))]
         if network.local.isAnnounced, !network.local.isKept {
             network.local.isAnnounced = false
@@ -337,6 +345,7 @@ extension ClusterNode {
             changes.append(.remove(network.definitionKey))
         }
         _ = await change(changes)
+        dropAdoptedFile(network)
     }
 }
 

@@ -37,6 +37,9 @@ extension ClusterNode {
                 let own = network.allocator?.rows.count { $0.entry?.owner.host == key.id } ?? 0
                 return (label("network", network.identity.name), UInt64(own))
             })
+        family(
+            "network_oversized_containers", "gauge", "Containers here whose MTU is larger than their network's.",
+            ordered.map { (label("network", $0.identity.name), UInt64($0.oversized.count)) })
         let now = clock()
         family(
             "network_lock_wait_seconds", "gauge",

@@ -33,6 +33,7 @@ struct NetworkReport: Equatable, Sendable {
     struct PortInfo: Equatable, Sendable {
         let alias: String?
         let index: Int32
+        let mtu: UInt32
     }
 }
 
@@ -108,7 +109,7 @@ struct Kernel {
         var report = NetworkReport()
         report.corrections = try program(plan, network)
         for port in try network.containerPorts() {
-            report.ports[port.name] = NetworkReport.PortInfo(alias: port.alias, index: port.index)
+            report.ports[port.name] = NetworkReport.PortInfo(alias: port.alias, index: port.index, mtu: port.mtu)
         }
         return report
     }

@@ -18,6 +18,20 @@ struct LocalNetwork: Equatable, Sendable {
     var isAnnounced = false
     /// Whether it was announced on an operator's order, and stays when the last endpoint goes.
     var isKept = false
+    /// The list that `adopt` wrote for it; nil when it did not.
+    var adopted: Adopted?
+
+    /// A list that was written because another host announced the network.
+    struct Adopted: Equatable, Sendable {
+        /// The directory.
+        let directory: String
+        /// The digest of what was written.
+        let digest: String
+        /// Who announced it on an operator's order; nil while none did.
+        var announcer: HostID?
+        /// Whether that was taken back, and the list stays for the containers here.
+        var isWithdrawn = false
+    }
 
     init(_ definition: NetworkDefinition) {
         row = definition.row
@@ -27,7 +41,17 @@ struct LocalNetwork: Equatable, Sendable {
     }
 
     /// One that another host announced.
-    init(_ row: NetworkRow) { self.row = row }
+    init(_ row: NetworkRow) {
+        self.row = row
+        self.row.isKept = false
+    }
+
+    /// What the others are told.
+    var announcement: [UInt8] {
+        var row = row
+        row.isKept = isKept
+        return row.encoded
+    }
 
     /// The journal's entry: JSON, the row in base64.
     var journaled: [UInt8] {
@@ -37,6 +61,12 @@ struct LocalNetwork: Equatable, Sendable {
         if let interface { object["interface"] = .string(interface) }
         if let vtep { object["vtep"] = .string("\(vtep)") }
         if let dataDirectory { object["dataDir"] = .string(dataDirectory) }
+        if let adopted {
+            var list = Object([("directory", .string(adopted.directory)), ("digest", .string(adopted.digest))])
+            if let announcer = adopted.announcer { list["announcer"] = .string("\(announcer)") }
+            if adopted.isWithdrawn { list["withdrawn"] = true }
+            object["adopted"] = .object(list)
+        }
         return Array(Value.object(object).text().utf8)
     }
 
@@ -52,5 +82,13 @@ struct LocalNetwork: Equatable, Sendable {
         dataDirectory = (try? reader.member("dataDir").string()) ?? nil
         isAnnounced = ((try? reader.member("announced").bool()) ?? nil) ?? false
         isKept = ((try? reader.member("kept").bool()) ?? nil) ?? false
+        if let list = try? reader.member("adopted"), let directory = (try? list.member("directory").string()) ?? nil,
+            let digest = (try? list.member("digest").string()) ?? nil
+        {
+            let announcer = ((try? list.member("announcer").string()) ?? nil).flatMap { HostID($0) }
+            adopted = Adopted(
+                directory: directory, digest: digest, announcer: announcer,
+                isWithdrawn: ((try? list.member("withdrawn").bool()) ?? nil) ?? false)
+        }
     }
 }

@@ -33,6 +33,9 @@ final class NetworkState {
     /// Since when the network's lock is wanted and not had, and who holds it when that has lasted.
     var lockWanted: UInt64?
     var lockHolder = ""
+    /// The containers here whose MTU is larger than the network's by now, with it; and what is said about them.
+    var oversized: [String: UInt32] = [:]
+    var oversizedText = ""
     /// Links in the namespace that no endpoint of ours has.
     var unknownPorts: [String] = []
 

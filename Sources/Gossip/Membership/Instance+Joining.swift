@@ -91,6 +91,25 @@ extension Instance {
         }
     }
 
+    /// A failed member is back. If others are still missed, a partition has healed and we may have slept through the news,
+    /// which is told a limited number of times: the one that is back is asked for its half of the cluster.
+    mutating func memberReturned(_ node: String) {
+        let isDue = returned != nil
+        returned = node
+        if !isDue {
+            setTimer(.catchUp, in: random.part(of: Timing.pushPull(interval: .seconds(1), nodes: table.count)))
+        }
+    }
+
+    mutating func catchUp() {
+        guard let node = returned else { return }
+        returned = nil
+        guard leavePhase == .none, let record = table[node], !record.state.isGone,
+            table.records.contains(where: { $0.status == .failed && $0.isListed })
+        else { return }
+        exchange(with: record.endpoint, isJoin: false, isSeed: false)
+    }
+
     // MARK: Leaving
 
     mutating func leave() {

@@ -73,7 +73,8 @@ extension Instance {
     mutating func takeBroadcasts(into parts: inout [[UInt8]], available: Int) {
         guard queuedBroadcasts > 0 else { return }
         var available = available
-        let limit = Timing.retransmits(multiplier: settings.retransmitMultiplier, nodes: nodeCount)
+        // Those that failed long ago count: when they come back, it is they who must hear it.
+        let limit = Timing.retransmits(multiplier: settings.retransmitMultiplier, nodes: table.count)
         memberBroadcasts.take(
             into: &parts, available: &available, overhead: Compound.partOverhead, parts: Compound.partLimit,
             limit: limit)

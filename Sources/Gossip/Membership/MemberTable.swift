@@ -55,6 +55,16 @@ struct MemberTable: Sendable {
         return slots[slot]
     }
 
+    /// Whoever is at the address: the newest announcement where several were.
+    func record(at endpoint: Endpoint) -> MemberRecord? {
+        var found: Int?
+        for slot in slots.indices where slots[slot]?.endpoint == endpoint {
+            if let known = found, slots[known]?.state.isGone == false { continue }
+            found = slot
+        }
+        return found.flatMap { slots[$0] }
+    }
+
     var records: some Sequence<MemberRecord> { slots.lazy.compactMap { $0 } }
 
     /// Changes the record in place.

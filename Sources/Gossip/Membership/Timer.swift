@@ -4,6 +4,7 @@ enum Timer: Hashable, Sendable {
     case probe
     case pushPull
     case reconnect
+    case catchUp
     case reap
     case join
     /// The direct ack of the probe with this number is late.

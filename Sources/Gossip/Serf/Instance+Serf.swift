@@ -162,6 +162,7 @@ extension Instance {
     /// A node is there that was not, for the first time if it `isNew`.
     mutating func memberJoined(_ slot: Int, isNew: Bool) {
         guard let record = table[slot] else { return }
+        if record.status == .failed { memberReturned(record.name) }
         let intent = intents.removeValue(forKey: record.name)
         let now = now
         _ = table.update(slot) { record in

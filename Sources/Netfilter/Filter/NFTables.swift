@@ -2,8 +2,8 @@ public import System
 
 /// The nftables back end: one nf_tables transaction for each call, no other process.
 ///
-/// Adding tries first what nearly always holds, that the base is there and the keys are free; only a refusal makes it
-/// read. Removing reads the sets and removes, if anything, in one transaction that the kernel refuses should the ruleset
+/// Adding tries first what nearly always holds, that the base is there and the keys are free; only when they are not it
+/// reads. Removing reads the sets and removes, if anything, in one transaction that the kernel refuses should the ruleset
 /// have changed since; then it is read again.
 public final class NFTables: PacketFilter {
     /// "nftables".
@@ -30,17 +30,36 @@ public final class NFTables: PacketFilter {
         let wanted = try Entries(rules, for: owner)
         guard !wanted.entries.isEmpty else { return }
         // A chain of the owner's own cannot be told by its name to be right, so it is always looked at.
-        if !wanted.chains.contains(where: { $0.name == Entries.ownerChain(owner) }) {
-            do {
-                return try session.commit(Self.additions(wanted.entries))
-            } catch {
-                guard let errno = error.errno, Self.isExpected(errno) else { throw error }
-            }
-        }
+        let mayFit = !wanted.chains.contains { $0.name == Entries.ownerChain(owner) }
         try retried { () throws(NetfilterError) in
+            if mayFit, try hasBase(of: wanted), try addFreeKeys(wanted.entries) { return }
             let generation = try session.generation()
             let commands = try self.commands(for: wanted, owner)
             try session.commit(commands, generation: generation)
+        }
+    }
+
+    /// Whether the tables and chains that entries need are there.
+    ///
+    /// Two questions that wait for nobody. To try and be refused instead costs everybody an RCU grace period: the kernel
+    /// takes a transaction back with its lock held, and whoever makes or removes a link waits for that lock, too.
+    private func hasBase(of wanted: Entries) throws(NetfilterError) -> Bool {
+        for table in wanted.tables {
+            let chains = table == BaseLayout.inet ? wanted.chains : []
+            if chains.isEmpty, try !session.hasTable(table) { return false }
+            for chain in chains where try !session.hasChain(chain.name, in: table) { return false }
+        }
+        return true
+    }
+
+    /// Adds the entries as they are; false when something is missing or in the way after all.
+    private func addFreeKeys(_ entries: [Entries.Entry]) throws(NetfilterError) -> Bool {
+        do {
+            try session.commit(Self.additions(entries))
+            return true
+        } catch {
+            guard let errno = error.errno, Self.isExpected(errno) else { throw error }
+            return false
         }
     }
 

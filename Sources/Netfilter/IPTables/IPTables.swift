@@ -144,9 +144,9 @@ public final class IPTables: PacketFilter {
         }
     }
 
-    private static func lock() throws(NetfilterError) -> FileLock {
+    private static func lock() throws(NetfilterError) -> PassingLock {
         do {
-            return try FileLock(try LockFiles.path(lockName))
+            return try PassingLock(try LockFiles.path(lockName))
         } catch {
             throw .system(error)
         }

@@ -88,6 +88,21 @@ public final class NFTablesSession {
         }
     }
 
+    /// Whether a table is there. Equivalent: `nft list table`, of which only the table's own lines.
+    public func hasTable(_ table: Table.Identifier) throws(NetfilterError) -> Bool {
+        try isThere("get table \(table)", NFT_MSG_GETTABLE, family: table.family.rawValue) {
+            $0.put(Int(NFTA_TABLE_NAME.rawValue), text: table.name)
+        }
+    }
+
+    /// Whether a chain is there. Equivalent: `nft list chain`, without its rules.
+    public func hasChain(_ name: String, in table: Table.Identifier) throws(NetfilterError) -> Bool {
+        try isThere("get chain \(table) \(name)", NFT_MSG_GETCHAIN, family: table.family.rawValue) {
+            $0.put(Int(NFTA_CHAIN_TABLE.rawValue), text: table.name)
+            $0.put(Int(NFTA_CHAIN_NAME.rawValue), text: name)
+        }
+    }
+
     /// The chains of a table, without their rules; empty when there is no such table.
     public func chains(of table: Table.Identifier) throws(NetfilterError) -> [Chain] {
         // The kernel does not filter chains by table before 6.x: all of the family come.
@@ -218,6 +233,24 @@ public final class NFTablesSession {
     }
 
     // MARK: -
+
+    private func isThere(
+        _ subject: @autoclosure () -> String, _ message: nf_tables_msg_types, family: UInt8,
+        _ names: (inout MessageBuilder) -> Void
+    ) throws(NetfilterError) -> Bool {
+        do {
+            return try session.query {
+                $0.beginNetfilter(
+                    subsystem: NFNL_SUBSYS_NFTABLES, message: message.rawValue, flags: NLM_F_REQUEST, family: family)
+                names(&$0)
+            } decode: { _, _ in
+                true
+            }
+        } catch {
+            if error.errno == .noSuchFileOrDirectory { return false }
+            throw .kernel(subject: subject(), errno: error.errno, message: error.message)
+        }
+    }
 
     private func dump<Value>(
         _ subject: @autoclosure () -> String, _ message: nf_tables_msg_types, family: UInt8,
