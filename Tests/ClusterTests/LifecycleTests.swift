@@ -187,4 +187,34 @@ struct LifecycleTests {
             return tags?["zone"] == "z1" && tags?["number"] == nil && tags?["kind"] == "daemon"
         }
     }
+
+    /// What cannot be kept is said; the daemon goes on, and keeps it when there is room again.
+    @Test func aFullDiskIsNoReasonToEnd() throws {
+        let cluster = try Cluster()
+        try cluster.lab.tool("sh", "-c", "mkdir /run/small && mount -t tmpfs -o size=128k tmpfs /run/small")
+        let first = try cluster.startDaemon("first", 11)
+        let full = try cluster.startDaemon("full", 12, "--state-dir", "/run/small/state", "--join", "127.0.0.11")
+        try cluster.everyone(sees: "full", as: "alive")
+        _ = try? cluster.lab.tool("sh", "-c", "dd if=/dev/zero of=/run/small/rest bs=4k 2>/dev/null")
+        // The journal's last page has room for a few more changes.
+        var number = 0
+        try cluster.eventually("it says that the disk is full") {
+            number += 1
+            let padding = String(repeating: "x", count: 300)
+            _ = try full.run("tags", "--set", "filler=\(number)\(padding)")
+            return try cluster.lab.read(full.log).contains("not saved")
+        }
+        #expect(cluster.isRunning(full.pid))
+        try cluster.lab.tool("sh", "-c", "rm /run/small/rest")
+        #expect(try full.run("tags", "--set", "late=yes").status == 0)
+        try cluster.eventually("it is a member, with its new tags") {
+            let seen = try first.members()["full"]
+            return seen?.status == "alive" && seen?.tags["late"] == "yes"
+        }
+        try cluster.signal("KILL", full.pid)
+        try cluster.startDaemon("full", 12, "--state-dir", "/run/small/state")
+        try cluster.eventually("what was set when there was room is kept") {
+            try first.members()["full"]?.tags["late"] == "yes" && first.members()["full"]?.status == "alive"
+        }
+    }
 }

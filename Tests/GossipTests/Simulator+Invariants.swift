@@ -30,8 +30,7 @@ extension Simulator {
 
     func check(_ number: Int) {
         let host = hosts[number]
-        // The instance is not copied out of its host: that would cost more than most events do.
-        guard let me = host.instance?.standing else { return }
+        guard let me = host.engine?.instance.standing else { return }
         guard me.isListed else { return breach("\(host.name) does not list itself") }
         if !host.isLeaving, me.status != .alive { breach("\(host.name) holds itself for \(me.status)") }
         if me.incarnation < host.incarnation {

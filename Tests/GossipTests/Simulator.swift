@@ -24,10 +24,21 @@ final class Simulator {
         let change: MemberChange
     }
 
+    final class Engine {
+        var instance: Instance
+
+        init(_ instance: Instance) { self.instance = instance }
+    }
+
     final class Host {
         let name: String
         var endpoint: Endpoint
-        var instance: Instance?
+        /// The engine, in a place of its own: taken out of an optional it would be copied.
+        private(set) var engine: Engine?
+        var instance: Instance? {
+            get { engine?.instance }
+            set { engine = newValue.map(Engine.init) }
+        }
         /// Stopped as by SIGSTOP: what arrives waits.
         var isPaused = false
         var waiting: [Event] = []
@@ -48,7 +59,7 @@ final class Simulator {
         /// The highest incarnation it had.
         var incarnation: UInt32 = 0
 
-        var isRunning: Bool { instance != nil }
+        var isRunning: Bool { engine != nil }
 
         init(name: String, endpoint: Endpoint) {
             self.name = name
@@ -237,13 +248,13 @@ final class Simulator {
 
     func give(_ event: Event, to number: Int) {
         let host = hosts[number]
-        guard host.instance != nil else { return }
+        guard let engine = host.engine else { return }
         if host.isPaused {
             if case .timer = event { return }
             host.waiting.append(event)
             return
         }
-        let directives = host.instance?.handle(event, now: now, random: &random) ?? []
+        let directives = engine.instance.handle(event, now: now, random: &random)
         for directive in directives { carryOut(directive, number) }
         check(number)
     }
