@@ -45,7 +45,8 @@ done
 [ "$(id -u)" -eq 0 ] || die "needs root"
 [ -x "$ours/overlay-vxlan" ] || die "no executables in $ours: run scripts/build.sh"
 
-trap lab_down EXIT
+work=$(mktemp -d)
+trap 'lab_down; rm -rf -- "$work"' EXIT
 lab_up "$hosts"
 say "Conditions: $(nproc) × $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)," \
     "$hosts hosts, load $(cut -d ' ' -f 1-3 /proc/loadavg)."
@@ -69,8 +70,9 @@ else
     printf '| what | seen | wanted |\n|---|---:|---:|\n'
 fi
 if [ -z "$only" ] || [ "$only" = many ]; then
-    turns=$((5 * percent / 100))
+    turns=$((9 * percent / 100))
+    "$(c_compiler)" -O2 -o "$work/roundtrip" "$here/bench/roundtrip.c"
     timeout $((300 + 6 * percent)) python3 "$here/bench/many.py" --lab "$lab" --hosts "${names[@]}" \
-        --endpoints "$endpoints" --rounds "$((turns < 1 ? 1 : turns))" || status=$?
+        --roundtrip "$work/roundtrip" --endpoints "$endpoints" --rounds "$((turns < 1 ? 1 : turns))" || status=$?
 fi
 exit "$status"

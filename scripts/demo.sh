@@ -47,24 +47,32 @@ parse() {
     done
 }
 
+welcome() {
+    explain "Containers on three hosts will share one subnet, 192.168.0.0/24, as if one Ethernet switch joined them." \
+        "A line like 'h1$ command' is a command run on host h1, with its output below it; '$ command' is run on this machine." \
+        "A line that begins with 'ok' is something this script has checked; 'not ok' would be a fault."
+}
+
 three_hosts() {
     heading "Three hosts"
-    explain "Each has its own network, processes, files and swiftletd; they share an underlay, 192.0.2.0/24, and nothing else." \
-        "Behind a router is the world outside, which knows the hosts and no container."
+    explain "Each is made of namespaces and has its own network, processes, files and a daemon, swiftletd. All they share is the" \
+        "network 192.0.2.0/24 between them, the underlay. Behind a router is an outside world that knows the hosts, but no container."
     lab_up 3
     lab_status
-    explain "Nobody told them of each other but by one line of configuration, the addresses to join. The rest is gossip:"
+    explain "One line of a daemon's configuration, 'join', says where to look for others. By gossip each has found them all:"
     on h2 swiftlet members
 }
 
 create_network() {
     local host
     heading "A network is created on one host and known on all"
-    explain "The options are those of 'docker network create'. gateway.interface only makes the way out be called eth1 as there."
+    explain "The options are those of 'docker network create'; gateway.interface=eth1 names a container's way out as Docker would."
     on h1 swiftlet network create -d overlay --subnet 192.168.0.0/24 -o gateway.interface=eth1 demonet
-    explain "It wrote a list of plugins where every runtime looks for one, and told the other hosts:"
+    explain "What it printed is the network's id. It told the other hosts, and wrote a CNI network list, two plugins, into the" \
+        "directory where podman, containerd and others look for networks:"
     on h1 jq -c '.plugins[]' /etc/cni/net.d/60-demonet.conflist
     network_id=$(in_lab h1 swiftlet network inspect demonet | jq -r '.[0].Id')
+    explain "The others know of it at once. 'adopt' writes the same list there; with \"adopt\": true a daemon does that by itself."
     for host in h2 h3; do
         eventually 5 in_lab "$host" swiftlet network inspect demonet || true
         check_equal "$host knows demonet by the same id" \
@@ -100,8 +108,9 @@ address_of() { jq -r '.ips[0].address // "" | split("/")[0]' "$work/$1.json"; }
 
 containers() {
     heading "Containers on three hosts share one subnet"
-    explain "C0 gets an address of its own choice, the others one of their host's blocks: no address needs a conversation." \
-        "'swiftlet cni' calls the plugins as podman or containerd would."
+    explain "A container is a network namespace here, and 'swiftlet cni' calls the plugins as podman or containerd would." \
+        "C0 asks for 192.168.0.100. C1 and C2 take what comes: every host owns some blocks of the subnet and hands their" \
+        "addresses out without asking anybody. A container's second address is its way out, by a bridge of its host's own."
     attach h1 C0 --ip 192.168.0.100 --publish 8088:8080
     attach h2 C1
     attach h3 C2
@@ -109,22 +118,27 @@ containers() {
     check_equal "C0 has the address it asked for" "$c0" 192.168.0.100
     # The first packet, before anything could have been learnt from another.
     on h2 ip netns exec C1 ping -c 2 -i 0.2 -W 2 192.168.0.100
+    explain "That was the first packet between them: nothing had to be looked up or learnt before it."
     check "C1 on h2 reaches C0 on h1" inside h2 C1 ping -q -c 1 -W 10 "$c0"
     check "C2 on h3 reaches C0 on h1" inside h3 C2 ping -q -c 1 -W 10 "$c0"
     check "C0 reaches C2" inside h1 C0 ping -q -c 1 -W 10 "$c2"
-    check_equal "one hop, as in one Ethernet: the TTL is whole" \
+    check_equal "the TTL is still 64: no router was in between, as in one Ethernet" \
         "$(inside h2 C1 ping -c 1 -W 10 "$c0" | sed -nE 's/.*ttl=([0-9]+).*/\1/p')" 64
+    explain "Every host knows where each container is:"
     on h3 swiftlet endpoint ls
+    on h3 bash -c "swiftlet network inspect demonet | jq -c '.[0] | {Name, Id, Driver, IPAM, VNI, MTU}, (.Peers[] | {Name, VTEP, Status})'"
 }
 
 inside_a_container() {
     local report
     heading "What C0 sees"
-    on h1 ip netns exec C0 ip -br address
+    on h1 ip netns exec C0 ip -4 address show dev eth0
+    on h1 ip netns exec C0 ip -br link
+    on h1 ip netns exec C0 ip -4 -br address
     on h1 ip netns exec C0 ip route
     report=$(inside h1 C0 ip -j -d address)
-    explain "eth0 is the overlay. Its MAC is 02:42 and the address, as Docker's; its MTU leaves the 50 bytes that VXLAN adds." \
-        "eth1 is the way out: a bridge of the host's own, with the default route."
+    explain "eth0 is on the overlay. Its MAC is 02:42 and then the address, as Docker's; its MTU leaves room for the 50 bytes that" \
+        "VXLAN adds. eth1 is on h1's own bridge and has the default route."
     check_equal "C0's MAC" "$(jq -r '.[] | select(.ifname == "eth0").address' <<<"$report")" 02:42:c0:a8:00:64
     check_equal "the overlay's MTU is the underlay's less 50" \
         "$(jq -r '.[] | select(.ifname == "eth0").mtu' <<<"$report")" $((lab_mtu - 50))
@@ -134,11 +148,12 @@ inside_a_container() {
 overlay_namespace() {
     heading "What joins them: a namespace with a bridge and a VXLAN device, on every host"
     overlay=/run/swiftlet/netns/1-${network_id:0:10}
-    explain "It bears the beginning of the network's id, as Docker's does: $overlay"
+    explain "Not in the containers and not in the host, but in a namespace between them, named after the network's id as Docker's is:" \
+        "$overlay. br0 joins this host's containers to vxlan0, the tunnel to the other hosts."
     on h1 nsenter --net="$overlay" ip -br link
     on h1 nsenter --net="$overlay" ip -d link show vxlan0
-    explain "Nothing is learnt and nothing is asked: who is where comes from the daemons, and is in the kernel before the first packet." \
-        "The forwarding table says behind which host a MAC is, the neighbour table which MAC an address has."
+    explain "The tunnel learns nothing from packets and asks nobody: the daemons tell each other who is where, and put it into the" \
+        "kernel before the first packet. The forwarding table says behind which host a MAC is, the neighbour table whose it is:"
     on h1 nsenter --net="$overlay" bridge fdb show dev vxlan0
     on h1 nsenter --net="$overlay" ip neigh show dev vxlan0
     check_says_of "vxlan0 learns nothing, and answers for the others" "nolearning proxy l2miss l3miss" \
@@ -150,7 +165,7 @@ overlay_namespace() {
 on_the_wire() {
     local capture=$work/capture tcpdump
     heading "What the underlay carries"
-    explain "tcpdump on the router's bridge, while C1 pings C0: Ethernet in VXLAN in UDP between the hosts' addresses."
+    explain "Between the hosts, while C1 pings C0: the containers' packet (every second line) inside VXLAN, which is UDP to port 4789."
     tell_prompt router tcpdump -ln -i underlay -c 2 udp port 4789
     in_lab router timeout 10 tcpdump -ln -i underlay -c 2 udp port 4789 >"$capture" 2>"$capture.errors" &
     tcpdump=$!
@@ -165,29 +180,34 @@ on_the_wire() {
 way_out_and_no_way_in() {
     local gateway
     heading "A way out, and no way in"
+    explain "C0 to the outside world, by eth1, with h1's address:"
     on h1 ip netns exec C0 ping -c 1 -W 2 8.8.8.8
     check "C0 reaches the world outside" inside h1 C0 ping -q -c 1 -W 10 8.8.8.8
     check "C2 does, too" inside h3 C2 ping -q -c 1 -W 10 8.8.8.8
-    check_refused "h1 itself cannot reach C0: the overlay is another world" in_lab h1 ping -q -c 1 -W 1 "$c0"
+    explain "But h1, on which C0 runs, has no part in the overlay, and no way to it:"
+    on h1 ping -q -c 1 -W 1 "$c0"
+    check_refused "h1 itself cannot reach C0" in_lab h1 ping -q -c 1 -W 1 "$c0"
     attach h1 sibling
     gateway=$(inside h1 sibling ip -j -4 address show eth1 | jq -r '.[0].addr_info[0].local')
-    explain "The bridge of the way out does not join its containers: icc is off."
+    explain "Containers on one host do not reach each other by the bridge of the way out (Docker: icc=false), but by the overlay:"
+    on h1 ip netns exec C0 ping -q -c 1 -W 1 "$gateway"
+    on h1 ip netns exec C0 ping -q -c 1 -W 1 "$(address_of sibling)"
     check_refused "C0 cannot reach its sibling there ($gateway)" inside h1 C0 ping -q -c 1 -W 1 "$gateway"
     check "but over the overlay it can" inside h1 C0 ping -q -c 1 -W 10 "$(address_of sibling)"
-    explain "A published port is a port of the host: C0 was added with --publish 8088:8080."
+    explain "The way in is a port that was published: C0 was added with --publish 8088:8080, and serves its port 8080."
     in_lab h1 ip netns exec C0 python3 "$root/scripts/lib/who.py" serve C0 8080 >"$work/who-C0" 2>&1 </dev/null &
     eventually 5 grep -q ready "$work/who-C0" || true
     on outside curl --silent --max-time 4 http://192.0.2.11:8088
     check_says_of "the outside reaches C0 through h1" "C0 saw" \
         in_lab outside curl --silent --show-error --max-time 4 http://192.0.2.11:8088
-    check "the drawing" draw
+    check "a drawing of hosts, network and containers is made" draw
+    explain "The cluster as it is now is drawn in dist/demo-cluster.svg."
 }
 
 draw() {
     mkdir -p "$root/dist"
     in_lab h1 swiftlet graph --format svg >"$work/cluster.svg"
     mv -- "$work/cluster.svg" "$root/dist/demo-cluster.svg"
-    explain "The cluster as it is now: dist/demo-cluster.svg"
 }
 
 status_of_h2() { in_lab h1 swiftlet members --json | jq -r '.members[] | select(.name == "h2").status'; }
@@ -199,6 +219,7 @@ endpoint_is() {
 cut_and_heal() {
     local begin
     heading "A host is cut off, and comes back"
+    explain "h2's cable is pulled:"
     tell_prompt "" scripts/lab.sh cut h2
     begin=$EPOCHREALTIME
     lab_cut h2
@@ -208,7 +229,7 @@ cut_and_heal() {
     on h1 swiftlet endpoint ls
     check "C0 and C2 go on as if nothing had happened" inside h1 C0 ping -q -c 2 -i 0.2 -W 2 "$c2"
     check_refused "C1 is out of reach" inside h1 C0 ping -q -c 1 -W 1 "$c1"
-    explain "h2 alone can still take in containers: it has addresses of its own to hand out."
+    explain "h2, all alone, still takes in containers: it has addresses of its own to hand out. Then its cable is plugged in again."
     attach h2 C3
     check "C3 reaches C1 beside it" inside h2 C3 ping -q -c 1 -W 10 "$c1"
     tell_prompt "" scripts/lab.sh heal h2
@@ -223,8 +244,8 @@ cut_and_heal() {
 
 daemon_away() {
     local ping
-    heading "Without the daemon"
-    explain "Packets are the kernel's business. A daemon that is killed and started again disturbs none of them."
+    heading "A daemon is killed"
+    explain "Packets are the kernel's business. While C1 pings C0 ten times a second, C0's daemon is killed and started again:"
     inside h2 C1 ping -q -c 20 -i 0.1 -W 1 "$c0" >"$work/ping" 2>&1 &
     ping=$!
     tell_prompt "" scripts/lab.sh stop h1 KILL
@@ -268,7 +289,7 @@ one_host() {
 
 the_end() {
     local host name
-    heading "DEL, and nothing is left"
+    heading "All is taken away, and nothing is left"
     for name in h1/C0 h1/sibling h2/C1 h2/C3 h3/C2; do
         host=${name%/*}
         check "DEL ${name#*/} on $host" in_lab "$host" swiftlet cni del demonet --container-id "${name#*/}"
@@ -291,6 +312,7 @@ main() {
     work=$(mktemp -d)
     lab=$work/lab
     trap 'lab_down; rm -rf -- "$work"' EXIT
+    welcome
     three_hosts
     create_network
     containers
@@ -304,8 +326,8 @@ main() {
     under_podman
     the_end
     heading "Summary"
-    explain "One subnet over three hosts: attached, reached, shown, published, cut off, healed and taken away; and nothing outlives this." \
-        "To play: scripts/lab.sh --help"
+    explain "One subnet over three hosts: attached, reached, shown, published, cut off, healed and taken away, in $SECONDS seconds." \
+        "Nothing of it is left on this machine. To play with hosts of your own: scripts/lab.sh --help"
     lab_down
     finish_checks
 }

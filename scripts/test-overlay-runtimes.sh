@@ -116,10 +116,34 @@ podman_hosts() {
     check "C0 pings back" on h1 ping_podman C0 "$address"
     check "C0 reaches the outside over the gateway bridge" on h1 ping_podman C0 8.8.8.8
     check "swiftlet on h2 knows both" test "$(on h2 swiftlet endpoint ls --json | grep -o '192\.168\.0\.[0-9]*/24' | sort -u | wc -l)" = 2
+    connect_running
     check "podman removes C0" on h1 podman_ rm -f -t 0 C0
     check "podman runs it again, on h2, with the same address" on h2 run_podman C0 --network demonet --ip 192.168.0.100
     check "its sibling on h2 reaches it" on h2 ping_podman C1 192.168.0.100
     check "podman removes both" on h2 podman_ rm -f -t 0 C0 C1
+}
+
+fails() { ! "$@"; }
+
+# A second overlay network for containers that run: podman's `network connect` and `disconnect`.
+connect_running() {
+    local address
+    check "create a second network on h1, internal" \
+        on h1 swiftlet network create -d overlay --internal --subnet 10.66.0.0/24 second
+    check "h2 adopts it" on h2 swiftlet network adopt second
+    check "podman connects the running C0 to it" on h1 podman_ network connect second C0
+    check "podman connects the running C1 to it" on h2 podman_ network connect second C1
+    address=$(on h1 address inside_podman C0 eth1)
+    check_equal "C0 has an address on it" "${address%.*}" 10.66.0
+    check "C1 pings C0 over it" on h2 ping_podman C1 "$address"
+    check "and over demonet, as before" on h2 ping_podman C1 192.168.0.100
+    check "podman disconnects C0" on h1 podman_ network disconnect second C0
+    check "C0's interface is gone" fails on h1 inside_podman C0 ip link show dev eth1
+    check "C1 reaches it no more there" fails on h2 inside_podman C1 ping -q -c 1 -W 1 "$address"
+    check "C1 reaches it over demonet" on h2 ping_podman C1 192.168.0.100
+    check "C0 still has its way out" on h1 ping_podman C0 8.8.8.8
+    check "podman connects C0 again" on h1 podman_ network connect second C0
+    check "C1 reaches it there again" on h2 ping_podman C1 "$(on h1 address inside_podman C0 eth1)"
 }
 
 containerd_hosts() {
@@ -157,7 +181,7 @@ leftovers() {
         ip -o link show type veth | grep -v "eth0" || true
         ls /run/swiftlet/netns 2>/dev/null || true
         find /var/lib/cni/networks -name "[0-9]*" 2>/dev/null || true
-        swiftlet endpoint ls --json | grep -o "192\.168\.0\.[0-9]*/24" || true'
+        swiftlet endpoint ls --json | grep -o "[0-9.]*/24" || true'
 }
 
 main() {

@@ -229,6 +229,19 @@ struct OverlayUpkeepTests {
         #expect(refused.document["error"]?.string?.hasPrefix("\(theirs) went to ") == true, "\(refused)")
     }
 
+    @Test func whoIsMissingForTheFirstSplitIsNamed() throws {
+        let hosts = try Hosts(1)
+        let one = hosts[0]
+        one.stop("KILL")
+        one.arguments = ["--join", "192.0.2.99"]
+        try one.startDaemon()
+        let refused = try one.add("c")
+        #expect(
+            refused.code == 11 && refused.message.contains("not shared out yet: not heard from 192.0.2.99"),
+            "\(refused)")
+        #expect(refused.details.contains("start those hosts"), "\(refused)")
+    }
+
     @Test func aFullDiskIsSurvived() throws {
         let hosts = try Hosts(2)
         let (one, two) = (hosts[0], hosts[1])

@@ -50,11 +50,15 @@ extension BlockAllocator {
     mutating func endNeeds() {
         guard !needs.isEmpty else { return }
         for need in needs where isDraining || now >= need.deadline {
-            refuse(
-                need.token,
-                isDraining ? .draining : split == nil ? .undecided(waitingFor: unheard) : shortage(need.subnet))
+            refuse(need.token, obstacle(subnet: need.subnet))
         }
         needs.removeAll { isDraining || now >= $0.deadline }
+    }
+
+    /// What a need for addresses of a subnet is refused with if it is not granted: for one who waits no longer.
+    public func obstacle(subnet: Int) -> Refusal {
+        if isDraining { return .draining }
+        return split == nil ? .undecided(waitingFor: unheard) : shortage(subnet)
     }
 
     /// Why there is no block to be had.

@@ -329,10 +329,11 @@ extension BlockAllocator.Refusal {
         switch self {
         case .unknownSubnet: ("the address is in no subnet of the network", "choose one of its subnets")
         case .notUsable: ("the address is the gateway's, reserved or excluded", "choose another address")
+        case .undecided(let hosts) where hosts.isEmpty: ("the address blocks are being shared out", "try again")
         case .undecided(let hosts):
             (
                 "the address blocks are not shared out yet: not heard from \(hosts.joined(separator: ", "))",
-                "start those hosts, or set \"seeds\" to the names of the hosts that are there, on all hosts"
+                "start those hosts; or correct \"join\"; or set \"seeds\" to the names of the hosts there are, on all of them"
             )
         case .draining: ("this host is being drained", "end that with POST /v1/blocks/drain and \"drain\": false")
         case .exhausted: ("no host has a free address block", "remove containers, or use a larger subnet")

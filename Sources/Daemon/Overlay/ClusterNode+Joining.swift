@@ -214,7 +214,10 @@ extension ClusterNode {
             let wanted = ips.filter { subnet.prefix.contains($0) }
             if wanted.isEmpty {
                 await fillUsageIfShort(network, subnet: index)
-                let outcome = await ask(network) { .need(subnet: index, token: $0) }
+                var outcome = await ask(network) { .need(subnet: index, token: $0) }
+                if case .late = outcome, let allocator = network.allocator {
+                    outcome = .refused(allocator.obstacle(subnet: index))
+                }
                 try check(outcome, "no address of \(subnet.prefix) for this host")
             }
             for address in wanted {

@@ -27,6 +27,9 @@ public final class NFTablesSession {
         }
     }
 
+    /// A session over an open conversation, for tests.
+    init(over session: NetlinkSession) { self.session = session }
+
     // MARK: Transactions
 
     /// The number of the ruleset's present generation; each transaction of anybody's makes a new one.
