@@ -125,9 +125,7 @@ compile() {
     debug) options+=(-c debug --static-swift-stdlib) ;;
     shared)
         options+=("${release[@]}" --static-swift-stdlib)
-        # A section for every function, so that those nobody calls go, and what the daemon calls can lie together: the
-        # kernel keeps a file in memory by windows of 64 KiB.
-        options+=(-Xswiftc -Xfrontend -Xswiftc -function-sections)
+        # What the daemon calls lies together: the kernel keeps a file in memory by windows of 64 KiB.
         options+=(-Xlinker --symbol-ordering-file="$root/scripts/lib/daemon-order.txt" -Xlinker --no-warn-symbol-ordering)
         options+=(-Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xlinker -z -Xlinker pack-relative-relocs)
         ;;

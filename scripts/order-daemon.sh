@@ -41,12 +41,14 @@ profile() {
     for _ in 1 2; do
         ask /metrics && ask /v1/members && ask /healthz && sleep 12
     done
-    kill -KILL "$third" && sleep 15
+    kill -KILL "$third"
+    wait "$third" 2>/dev/null || true
+    sleep 15
     callgrind_control -d "$daemon" >/dev/null
     kill -TERM "$daemon"
     wait "$daemon" || true
     kill -KILL "$first"
-    wait || true
+    wait "$first" 2>/dev/null || true
     rm -rf -- "$state"/[123]*
 }
 

@@ -81,7 +81,7 @@ struct SerfEngineTests {
         #expect((keys.text + keys.errorText).contains("encryption not enabled"), "the agents say why there are none")
 
         // A failure and a departure of others.
-        try cluster.startAgent("host3", 3, "-join=127.0.0.2")
+        try cluster.startAgent("host3", 3, "-retry-join=127.0.0.2", "-retry-interval=1s")
         try cluster.eventually("a third is seen") { try daemon.members()["host3"]?.status == "alive" }
         try cluster.signal("KILL", cluster.agents[2].pid)
         try cluster.eventually("it is seen to fail") { try daemon.members()["host3"]?.status == "failed" }
@@ -129,7 +129,8 @@ struct SerfEngineTests {
         let (old, new) = ("MDEyMzQ1Njc4OWFiY2RlZg==", "ZmVkY2JhOTg3NjU0MzIxMA==")
         for name in ["host1", "host2"] { try cluster.lab.write("/run/\(name).keys", "[\"\(old)\"]") }
         try cluster.startAgent("host1", 1, "-keyring-file=/run/host1.keys")
-        try cluster.startAgent("host2", 2, "-keyring-file=/run/host2.keys", "-join=127.0.0.1")
+        try cluster.startAgent(
+            "host2", 2, "-keyring-file=/run/host2.keys", "-retry-join=127.0.0.1", "-retry-interval=1s")
         let daemon = try cluster.startDaemon("host1", 11, "--engine", "serf-agent", "--serf-rpc", "127.0.0.1:7373")
         try cluster.eventually("it lists both") { try daemon.members().count == 2 }
         // Asked again until both have answered in time.
@@ -153,7 +154,7 @@ struct SerfEngineTests {
     @Test func leavesWithItsAgent() throws {
         let cluster = try Cluster()
         try cluster.startAgent("host1", 1)
-        try cluster.startAgent("host2", 2, "-join=127.0.0.1")
+        try cluster.startAgent("host2", 2, "-retry-join=127.0.0.1", "-retry-interval=1s")
         let daemon = try cluster.startDaemon("host1", 11, "--engine", "serf-agent", "--serf-rpc", "127.0.0.1:7373")
         try cluster.eventually("it lists both") { try daemon.members().count == 2 }
         #expect(try daemon.run("leave").status == 0)
