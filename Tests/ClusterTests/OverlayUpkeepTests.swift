@@ -226,7 +226,7 @@ struct OverlayUpkeepTests {
         ]
         let refused = try one.request("POST", "/v1/overlay/endpoints", late)
         #expect(refused.status == 409 && refused.document["code"]?.integer == 11, "\(refused)")
-        #expect(refused.document["error"]?.string?.hasPrefix("\(theirs) is not this host's") == true, "\(refused)")
+        #expect(refused.document["error"]?.string?.hasPrefix("\(theirs) went to ") == true, "\(refused)")
     }
 
     @Test func whoIsMissingForTheFirstSplitIsNamed() throws {
