@@ -22,9 +22,8 @@ public struct FileLock: ~Copyable, Sendable {
     /// - Throws: the errno with the path.
     public init(_ path: String, mode: Mode = .exclusive, permissions: UInt32 = 0o600) throws(SystemError) {
         let opened = try OwnedFD(opening: path, flags: O_RDONLY | O_CREAT, mode: permissions)
-        let descriptor = opened.rawValue
         do {
-            _ = try retrying { flock(descriptor, mode == .shared ? LOCK_SH : LOCK_EX) }
+            try Self.take(opened.rawValue, mode)
         } catch {
             throw SystemError("lock", path, error)
         }
@@ -37,15 +36,14 @@ public struct FileLock: ~Copyable, Sendable {
     public static func attempt(
         _ path: String, mode: Mode = .exclusive, permissions: UInt32 = 0o600
     ) throws(SystemError) -> FileLock? {
-        let opened = try OwnedFD(opening: path, flags: O_RDONLY | O_CREAT, mode: permissions)
-        let descriptor = opened.rawValue
+        let file = try OwnedFD(opening: path, flags: O_RDONLY | O_CREAT, mode: permissions)
         do {
-            _ = try retrying { flock(descriptor, (mode == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB) }
+            try take(file.rawValue, mode, flags: LOCK_NB)
         } catch {
             if error == .resourceTemporarilyUnavailable { return nil }
             throw SystemError("lock", path, error)
         }
-        return FileLock(file: opened)
+        return FileLock(file: file)
     }
 
     private init(file: consuming OwnedFD) { self.file = file }
@@ -53,9 +51,8 @@ public struct FileLock: ~Copyable, Sendable {
     /// Whether somebody has the lock alone. A lock file that is not there is not made.
     public static func isTaken(_ path: String) -> Bool {
         guard let file = try? OwnedFD(opening: path, flags: O_RDONLY) else { return false }
-        let descriptor = file.rawValue
         do {
-            _ = try retrying { flock(descriptor, LOCK_SH | LOCK_NB) }
+            try take(file.rawValue, .shared, flags: LOCK_NB)
             return false
         } catch {
             return error == .resourceTemporarilyUnavailable
@@ -64,11 +61,10 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Changes how the lock is held, waiting. The kernel gives the old lock up first: others may have had their turn.
     public func change(to mode: Mode) throws(SystemError) {
-        let descriptor = file.rawValue
         do {
-            _ = try retrying { flock(descriptor, mode == .shared ? LOCK_SH : LOCK_EX) }
+            try Self.take(file.rawValue, mode)
         } catch {
-            throw SystemError("lock", "descriptor \(descriptor)", error)
+            throw SystemError("lock", "descriptor \(file.rawValue)", error)
         }
     }
 
@@ -78,11 +74,12 @@ public struct FileLock: ~Copyable, Sendable {
     /// had its turn.
     /// - Returns: whether the new mode was granted.
     public func tryChange(to mode: Mode) -> Bool {
-        let descriptor = file.rawValue
-        if (try? retrying({ flock(descriptor, (mode == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB) })) != nil {
-            return true
-        }
-        _ = try? retrying { flock(descriptor, mode == .shared ? LOCK_EX : LOCK_SH) }
+        if (try? Self.take(file.rawValue, mode, flags: LOCK_NB)) != nil { return true }
+        try? Self.take(file.rawValue, mode == .shared ? .exclusive : .shared)
         return false
+    }
+
+    private static func take(_ descriptor: Int32, _ mode: Mode, flags: Int32 = 0) throws(Errno) {
+        _ = try retrying { flock(descriptor, (mode == .shared ? LOCK_SH : LOCK_EX) | flags) }
     }
 }
