@@ -17,30 +17,27 @@ public struct OverlayNamespaces: Sendable {
     /// Where a network's namespace is.
     public func path(_ identity: NetworkIdentity) -> String { "\(directory)/\(identity.namespaceName)" }
 
-    /// Takes the lock that guards a network's namespace and what is in it, waiting. Plugin and daemon take the same one:
-    /// shared to add a container, alone to make, change or remove.
-    public func lock(_ identity: NetworkIdentity, _ mode: FileLock.Mode) throws(OverlayError) -> FileLock {
-        try lock(identity.namespaceName, mode)
+    /// Takes the lock that guards a network's namespace and what is in it. Plugin and daemon take the same one: shared to add a
+    /// container, alone to make, change or remove.
+    ///
+    /// - Parameter waits: whether to wait for it.
+    /// - Throws: ``OverlayError/locked(_:)`` when it would have to wait and must not.
+    public func lock(
+        _ identity: NetworkIdentity, _ mode: FileLock.Mode, waits: Bool = true
+    ) throws(OverlayError) -> FileLock {
+        try lock(identity.namespaceName, mode, waits: waits)
     }
 
     /// The same by the namespace's name, see ``names()``.
-    public func lock(_ name: String, _ mode: FileLock.Mode) throws(OverlayError) -> FileLock {
-        do {
-            try Files.makeDirectories(directory, mode: 0o755)
-            return try FileLock(lockPath(name), mode: mode)
-        } catch {
-            throw .system(error)
-        }
-    }
-
-    /// The same without waiting.
-    ///
-    /// - Throws: ``OverlayError/locked(_:)`` when it would have to wait.
-    public func tryLock(_ name: String, _ mode: FileLock.Mode) throws(OverlayError) -> FileLock {
+    public func lock(
+        _ name: String, _ mode: FileLock.Mode, waits: Bool = true
+    ) throws(OverlayError) -> FileLock {
         let lock: FileLock?
         do {
             try Files.makeDirectories(directory, mode: 0o755)
-            lock = try FileLock.attempt(lockPath(name), mode: mode)
+            lock =
+                waits
+                ? try FileLock(lockPath(name), mode: mode) : try FileLock.attempt(lockPath(name), mode: mode)
         } catch {
             throw .system(error)
         }

@@ -49,7 +49,7 @@ public final class OverlayNetwork {
     ) throws(OverlayError) -> OverlayNetwork {
         // As it should be already: no need to wait until nobody is connecting a container.
         if let found = try open(identity, host: host, in: namespaces), try found.isAsWanted(segment) { return found }
-        let lock = try namespaces.lock(identity, waits: waits)
+        let lock = try namespaces.lock(identity, .exclusive, waits: waits)
         return try withExtendedLifetime(lock) { () throws(OverlayError) in
             let namespace = try namespaces.make(identity)
             let network: OverlayNetwork
@@ -114,7 +114,7 @@ public final class OverlayNetwork {
         _ identity: NetworkIdentity, in namespaces: OverlayNamespaces = OverlayNamespaces(), force: Bool = false,
         waits: Bool = true
     ) throws(OverlayError) -> Bool {
-        let lock = try namespaces.lock(identity, waits: waits)
+        let lock = try namespaces.lock(identity, .exclusive, waits: waits)
         return try withExtendedLifetime(lock) { () throws(OverlayError) in
             if let namespace = try namespaces.open(identity) {
                 guard try empty(namespace, force: force) else { return false }
@@ -138,12 +138,5 @@ public final class OverlayNetwork {
         } catch {
             throw .netlink(error)
         }
-    }
-}
-
-extension OverlayNamespaces {
-    /// The lock alone, waiting or not.
-    fileprivate func lock(_ identity: NetworkIdentity, waits: Bool) throws(OverlayError) -> FileLock {
-        waits ? try lock(identity, .exclusive) : try tryLock(identity.namespaceName, .exclusive)
     }
 }

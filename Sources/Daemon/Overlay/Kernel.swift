@@ -203,7 +203,10 @@ struct Kernel {
         for name in try namespaces.names() where !known.contains(String(name.dropFirst(2))) {
             // A plugin may be about to put a container into a network that it keeps without us.
             // It holds the lock then, and is looked at another time.
-            guard let lock = try unlessLocked({ () throws(OverlayError) in try namespaces.tryLock(name, .exclusive) })
+            guard
+                let lock = try unlessLocked({ () throws(OverlayError) in
+                    try namespaces.lock(name, .exclusive, waits: false)
+                })
             else {
                 inUse.append(name)
                 continue
@@ -236,7 +239,7 @@ struct Kernel {
     ///
     /// - Throws: ``OverlayError/locked(_:)`` when somebody holds it.
     func passLock(_ identity: NetworkIdentity) throws(OverlayError) {
-        _ = try namespaces.tryLock(identity.namespaceName, .exclusive)
+        _ = try namespaces.lock(identity, .exclusive, waits: false)
     }
 
     private func isUsed(_ name: String) throws -> Bool {
