@@ -1,3 +1,4 @@
+internal import Netlink
 internal import System
 
 /// Who holds a file's lock, as `/proc/locks` tells (proc(5)): processes of this PID namespace and those below it.
@@ -7,8 +8,7 @@ enum LockHolders {
         guard let inode = try? FileStatus(of: path).inode, let text = try? Files.text("/proc/locks") else { return [] }
         let own = Int32((try? Files.text("/proc/self/stat"))?.prefix { $0 != " " } ?? "")
         return find(inode: inode, in: text).filter { $0 != own }.map { pid in
-            let name = ((try? Files.text("/proc/\(pid)/comm")) ?? "").filter { !$0.isNewline }
-            return name.isEmpty ? "\(pid)" : "\(pid) (\(name))"
+            SocketHolder.command(of: pid).map { "\(pid) (\($0))" } ?? "\(pid)"
         }
     }
 

@@ -31,7 +31,7 @@ public struct SocketHolder: Hashable, Sendable, CustomStringConvertible {
             guard descriptors.contains(where: { linkTarget("\(folder)/\($0)", limit: target.count) == target }) else {
                 return nil
             }
-            return SocketHolder(process: process, command: command(of: process))
+            return SocketHolder(process: process, command: command(of: process) ?? "?")
         }
     }
 
@@ -66,9 +66,9 @@ public struct SocketHolder: Hashable, Sendable, CustomStringConvertible {
         return buffer.prefix(max(count, 0)).map { UInt8(bitPattern: $0) }
     }
 
-    private static func command(of process: Int32) -> String {
-        guard let text = try? Files.text("/proc/\(process)/comm") else { return "?" }
-        return clean(text)
+    /// A process's name (`comm` in proc(5)), fit for a message; nil when it has gone.
+    public static func command(of process: Int32) -> String? {
+        (try? Files.text("/proc/\(process)/comm")).map(clean)
     }
 
     /// The name without its final line feed, fit for a message.
