@@ -11,39 +11,34 @@ extension Node {
     private static let metricsType = "text/plain; version=0.0.4; charset=utf-8"
 
     private var metrics: String {
-        var text = ""
-        func family(_ name: String, _ type: String, _ help: String) {
-            text += "# HELP swiftletd_\(name) \(help)\n# TYPE swiftletd_\(name) \(type)\n"
-        }
-        family("members", "gauge", "Members by status.")
+        var metrics = MetricsText()
         let members = known
-        for status in [MemberStatus.alive, .leaving, .left, .failed] {
-            text += "swiftletd_members{status=\"\(status)\"} \(members.count { $0.status == status })\n"
-        }
-        let gauges: [(String, String, Int)] = [
-            ("health_score", "Lifeguard's local health, 0 is well.", instance.healthScore),
-            ("queued_broadcasts", "Broadcasts that wait to be sent.", instance.queuedBroadcasts),
-            ("streams", "Gossip streams that are open.", streams.count),
-            ("agent_connected", "Whether the serf agent that is the engine answers.", agent?.isReady == true ? 1 : 0),
-            ("observers", "Clients of the event stream.", observerCount),
-            ("uptime_seconds", "Time since the start.", Int((clock() - started) / 1_000_000_000)),
-        ]
-        for (name, help, value) in gauges {
-            family(name, "gauge", help)
-            text += "swiftletd_\(name) \(value)\n"
-        }
-        for counter in Counter.allCases {
-            let name = "gossip_\(Self.snake("\(counter)"))_total"
-            family(name, "counter", "How often the gossip engine counted '\(counter)'.")
-            text += "swiftletd_\(name) \(instance.count(of: counter))\n"
-        }
-        return text
-    }
-
-    static func snake(_ name: String) -> String {
-        name.reduce(into: "") { text, character in
-            if character.isUppercase { text += "_" }
-            text += character.lowercased()
-        }
+        metrics.family(
+            "members", "gauge", "Members by status.",
+            [MemberStatus.alive, .leaving, .left, .failed].map { status in
+                (MetricsText.label("status", "\(status)"), UInt64(members.count { $0.status == status }))
+            })
+        metrics.families(
+            "gauge",
+            [
+                ("health_score", "Lifeguard's local health, 0 is well.", UInt64(clamping: instance.healthScore)),
+                ("queued_broadcasts", "Broadcasts that wait to be sent.", UInt64(instance.queuedBroadcasts)),
+                ("streams", "Gossip streams that are open.", UInt64(streams.count)),
+                (
+                    "agent_connected", "Whether the serf agent that is the engine answers.",
+                    agent?.isReady == true ? 1 : 0
+                ),
+                ("observers", "Clients of the event stream.", UInt64(observerCount)),
+                ("uptime_seconds", "Time since the start.", (clock() - started) / 1_000_000_000),
+            ])
+        metrics.families(
+            "counter",
+            Counter.allCases.map { counter in
+                (
+                    "gossip_\(MetricsText.snake("\(counter)"))_total",
+                    "How often the gossip engine counted '\(counter)'.", instance.count(of: counter)
+                )
+            })
+        return metrics.text
     }
 }

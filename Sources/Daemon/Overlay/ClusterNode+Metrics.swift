@@ -9,51 +9,49 @@ extension ClusterNode {
 
     /// The overlay's counters in Prometheus' text format.
     func metrics() async -> String {
-        var text = ""
-        func family(_ name: String, _ type: String, _ help: String, _ values: [(labels: String, value: UInt64)]) {
-            text += "# HELP swiftletd_\(name) \(help)\n# TYPE swiftletd_\(name) \(type)\n"
-            for value in values { text += "swiftletd_\(name)\(value.labels) \(value.value)\n" }
-        }
-        func label(_ name: String, _ value: String) -> String { "{\(name)=\"\(value)\"}" }
+        var metrics = MetricsText()
         let kinds: [RecordKind] = [.host, .network, .member, .endpoint]
-        family(
+        metrics.family(
             "table_rows", "gauge", "Rows of the tables by kind.",
-            kinds.map { (label("kind", "\($0)"), UInt64(replica.rows($0).count)) })
-        for counter in ReplicaCounter.allCases {
-            family(
-                "tables_\(Node.snake("\(counter)"))_total", "counter", "How often the tables counted '\(counter)'.",
-                [("", replica.count(of: counter))])
-        }
+            kinds.map { (MetricsText.label("kind", "\($0)"), UInt64(replica.rows($0).count)) })
+        metrics.families(
+            "counter",
+            ReplicaCounter.allCases.map { counter in
+                (
+                    "tables_\(MetricsText.snake("\(counter)"))_total", "How often the tables counted '\(counter)'.",
+                    replica.count(of: counter)
+                )
+            })
         let ordered = networks.values.sorted { $0.identity.name < $1.identity.name }
-        family(
+        metrics.family(
             "network_endpoints", "gauge", "Endpoints of this host by network.",
-            ordered.map { (label("network", $0.identity.name), UInt64($0.endpoints.count)) })
-        family(
+            ordered.map { (MetricsText.label("network", $0.identity.name), UInt64($0.endpoints.count)) })
+        metrics.family(
             "network_entries", "gauge", "Endpoints of other hosts in the kernel by network.",
-            ordered.map { (label("network", $0.identity.name), UInt64($0.wanted.count)) })
-        family(
+            ordered.map { (MetricsText.label("network", $0.identity.name), UInt64($0.wanted.count)) })
+        metrics.family(
             "network_blocks", "gauge", "Address blocks of this host by network.",
             ordered.map { network in
                 let own = network.allocator?.rows.count { $0.entry?.owner.host == key.id } ?? 0
-                return (label("network", network.identity.name), UInt64(own))
+                return (MetricsText.label("network", network.identity.name), UInt64(own))
             })
-        family(
+        metrics.family(
             "network_oversized_containers", "gauge", "Containers here whose MTU is larger than their network's.",
-            ordered.map { (label("network", $0.identity.name), UInt64($0.oversized.count)) })
+            ordered.map { (MetricsText.label("network", $0.identity.name), UInt64($0.oversized.count)) })
         let now = clock()
-        family(
+        metrics.family(
             "network_lock_wait_seconds", "gauge",
             "For how long a plugin that holds the network's lock has kept the daemon from changing it.",
             ordered.map { network in
                 let since = network.lockWanted ?? now
-                return (label("network", network.identity.name), (now - min(since, now)) / 1_000_000_000)
+                return (MetricsText.label("network", network.identity.name), (now - min(since, now)) / 1_000_000_000)
             })
         let identities = ordered.filter(\.isOn).map(\.identity)
         let dropped = (try? await kernel.run(on: loop) { try $0.dropped(identities) }.get()) ?? [:]
-        family(
+        metrics.family(
             "vxlan_dropped_total", "counter", "VXLAN packets of hosts that are no members.",
-            dropped.sorted { $0.key < $1.key }.map { (label("network", $0.key), $0.value) })
-        let counters: [(String, String, UInt64)] = [
+            dropped.sorted { $0.key < $1.key }.map { (MetricsText.label("network", $0.key), $0.value) })
+        let counters: [(name: String, help: String, value: UInt64)] = [
             ("reconciliations_total", "Times a network's kernel state was held to the tables.", counts.reconciliations),
             ("reconciliations_failed_total", "Times that failed.", counts.reconciliationsFailed),
             ("reconciler_corrections_total", "Entries that were found wrong.", counts.corrections),
@@ -70,10 +68,10 @@ extension ClusterNode {
             ("journal_writes_total", "Writes of the journal.", journal.counts.written),
             ("journal_failures_total", "Writes of the journal that failed.", journal.counts.failed),
         ]
-        for (name, help, value) in counters { family(name, "counter", help, [("", value)]) }
-        guard let transport else { return text }
+        metrics.families("counter", counters)
+        guard let transport else { return metrics.text }
         let frames = transport.counts
-        let traffic: [(String, String, UInt64)] = [
+        let traffic: [(name: String, help: String, value: UInt64)] = [
             ("frame_datagrams_in_total", "Frames received as datagrams.", frames.datagramsIn),
             ("frame_datagrams_out_total", "Frames sent as datagrams.", frames.datagramsOut),
             ("frame_streams_in_total", "Frames received on streams.", frames.streamFramesIn),
@@ -85,10 +83,10 @@ extension ClusterNode {
             ("stream_connects_failed_total", "Streams that could not be opened.", frames.connectsFailed),
             ("streams_refused_total", "Streams of others that were refused.", frames.streamsRefused),
         ]
-        for (name, help, value) in traffic { family(name, "counter", help, [("", value)]) }
-        family(
+        metrics.families("counter", traffic)
+        metrics.family(
             "frames_refused_total", "counter", "Frames refused by reason.",
-            FrameFault.allCases.map { (label("reason", "\($0)"), transport.codec.faults[$0] ?? 0) })
-        return text
+            FrameFault.allCases.map { (MetricsText.label("reason", "\($0)"), transport.codec.faults[$0] ?? 0) })
+        return metrics.text
     }
 }
