@@ -184,7 +184,14 @@ private func bridged() -> CNIResult {
         // With a policy the packet filter is needed, too.
         _ = try plugin.add(
             request(.add, json(#""ingressPolicy":"same-bridge","firewalldZone":"work""#), previous: bridged()))
-        #expect(zones.sources["work"]?.count == 2 && host.filter.rules[owner]?.count == 1)
+        #expect(zones.sources["work"]?.count == 2)
+        #expect(
+            host.filter.rules[owner] == [
+                .firewall(
+                    Firewall(
+                        addresses: bridged().addresses.map(\.address.address), accepts: false, ingress: .sameBridge,
+                        bridge: "br0", port: "vethx"))
+            ])
     }
 
     @Test("what is refused")

@@ -181,7 +181,7 @@ struct Entries: Equatable {
     // MARK: Firewall
 
     private mutating func add(_ firewall: Firewall, _ owner: FilterOwner) throws(NetfilterError) {
-        for address in firewall.addresses {
+        for address in firewall.addresses where firewall.accepts {
             add(BaseLayout.containers(address.family), [.address(address)], nil, owner.comment, .takeOver)
         }
         guard firewall.ingress != .open else { return }

@@ -130,6 +130,8 @@ public struct Firewall: Hashable, Sendable {
 
     /// The container's addresses.
     public let addresses: [IPAddress]
+    /// Whether what comes from the addresses is accepted; false where firewalld sees to that.
+    public let accepts: Bool
     /// The policy for the bridge.
     public let ingress: Ingress
     /// The bridge; needed for policies other than `open`.
@@ -141,10 +143,11 @@ public struct Firewall: Hashable, Sendable {
 
     /// Describes a firewall.
     public init(
-        addresses: [IPAddress], ingress: Ingress = .open, bridge: String? = nil, port: String? = nil,
-        adminChain: String = "CNI-ADMIN"
+        addresses: [IPAddress], accepts: Bool = true, ingress: Ingress = .open, bridge: String? = nil,
+        port: String? = nil, adminChain: String = "CNI-ADMIN"
     ) {
         self.addresses = addresses
+        self.accepts = accepts
         self.ingress = ingress
         self.bridge = bridge
         self.port = port

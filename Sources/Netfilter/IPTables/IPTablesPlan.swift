@@ -3,10 +3,10 @@ public import NetworkTypes
 /// Works out for one family what `iptables-restore` is to do, from what `iptables-save` showed.
 public struct IPTablesPlan {
     private let family: AddressFamily
-    private let present: IPTablesDump
+    let present: IPTablesDump
     /// What is to be done.
-    public private(set) var script = IPTablesScript()
-    private var added: [String: [IPTablesRule]] = [:]
+    public internal(set) var script = IPTablesScript()
+    var added: [String: [IPTablesRule]] = [:]
 
     /// Plans from what is there.
     public init(_ family: AddressFamily, present: IPTablesDump) {
@@ -152,7 +152,7 @@ public struct IPTablesPlan {
     private mutating func ensureHostPortChains(_ forward: PortForward) {
         let entry = IPTablesRule(["-m", "addrtype", "--dst-type", "LOCAL", "-j", IPTablesNames.hostPorts])
         ensure("nat", IPTablesNames.hostPorts)
-        for chain in ["PREROUTING", "OUTPUT"] { ensure("nat", chain, entry) }
+        for chain in ["PREROUTING", "OUTPUT"] { append("nat", chain, entry) }
         guard forward.sourceRewrite != .none else { return }
         let mark = "0x" + String(UInt32(1) << UInt32(forward.markBit & 31), radix: 16)
         let comment = ["-m", "comment", "--comment"]
@@ -167,21 +167,33 @@ public struct IPTablesPlan {
         }
         // Before the masquerade of networks, which lets traffic within a subnet out.
         let rule = comment + ["CNI portfwd requiring masquerade", "-j", IPTablesNames.masquerade]
-        ensure("nat", "POSTROUTING", IPTablesRule(rule), atStart: true)
+        ensure("nat", "POSTROUTING", IPTablesRule(rule)) { $0.isMasqueradeJump || $0.isFinal }
     }
 
     private mutating func add(_ firewall: Firewall, _ owner: FilterOwner) throws(NetfilterError) {
+        if firewall.accepts { accept(firewall, owner) }
+        guard firewall.ingress != .open else { return }
+        guard let bridge = firewall.bridge else {
+            throw .unsupported(
+                "interface needs to be set for ingress policy \"\(firewall.ingress.rawValue)\", "
+                    + "make sure to chain \"firewall\" plugin with \"bridge\"")
+        }
+        isolate(bridge, firewall.ingress, FilterOwner.networkTag(owner.network))
+    }
+
+    private mutating func accept(_ firewall: Firewall, _ owner: FilterOwner) {
         let comment = ["-m", "comment", "--comment"]
         ensure("filter", firewall.adminChain)
         let isNew = ensure("filter", IPTablesNames.forward)
-        let admin = IPTablesRule(comment + ["CNI firewall plugin admin overrides", "-j", firewall.adminChain])
+        let admin = IPTablesRule(comment + [Self.adminComment, "-j", firewall.adminChain])
         if isNew {
             script.append("filter", IPTablesNames.forward, admin)
         } else {
-            ensure("filter", IPTablesNames.forward, admin, atStart: true)
+            // Two networks may name two chains; either way they come before whatever accepts.
+            ensure("filter", IPTablesNames.forward, admin) { $0.comment != Self.adminComment }
         }
         let entry = IPTablesRule(comment + ["CNI firewall plugin rules", "-j", IPTablesNames.forward])
-        ensure("filter", "FORWARD", entry, atStart: true)
+        if ensure("filter", "FORWARD", entry, before: \.isFinal) { keepIsolationFirst() }
         for address in firewall.addresses where address.family == family {
             let host = "\(IPPrefix(host: address))"
             let established = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"]
@@ -192,53 +204,12 @@ public struct IPTablesPlan {
                 script.append("filter", IPTablesNames.forward, rule)
             }
         }
-        guard firewall.ingress != .open else { return }
-        guard let bridge = firewall.bridge else {
-            throw .unsupported(
-                "interface needs to be set for ingress policy \"\(firewall.ingress.rawValue)\", "
-                    + "make sure to chain \"firewall\" plugin with \"bridge\"")
-        }
-        isolate(bridge, firewall.ingress)
     }
 
     private func hasFirewallRule(_ host: String, _ rule: IPTablesRule, _ owner: FilterOwner) -> Bool {
         present.rules("filter", IPTablesNames.forward).contains {
             $0.comment == owner.comment && $0.value("-d") == rule.value("-d") && $0.value("-s") == rule.value("-s")
         }
-    }
-
-    private mutating func isolate(_ bridge: String, _ ingress: Firewall.Ingress) {
-        let (first, second) = (IPTablesNames.isolation1, IPTablesNames.isolation2)
-        let comment = ["-m", "comment", "--comment"]
-        let about = "CNI firewall plugin rules (ingressPolicy: \(ingress.rawValue))"
-        let back = IPTablesRule(comment + ["CNI firewall plugin rules", "-j", "RETURN"])
-        for chain in [first, second] where ensure("filter", chain) { script.append("filter", chain, back) }
-        let entry = IPTablesRule(comment + ["CNI firewall plugin rules", "-j", first])
-        ensure("filter", "FORWARD", entry, atStart: true)
-        let leave = IPTablesRule(["-i", bridge, "!", "-o", bridge] + comment + [about, "-j", second])
-        ensure("filter", first, leave, atStart: true)
-        if ingress == .isolated {
-            let within = IPTablesRule(["-i", bridge, "-o", bridge] + comment + [about, "-j", "DROP"])
-            ensure("filter", first, within, atStart: true)
-        }
-        ensure("filter", second, IPTablesRule(["-o", bridge] + comment + [about, "-j", "DROP"]), atStart: true)
-    }
-
-    /// Makes a shared chain unless it is there. Returns whether it has to be made.
-    @discardableResult
-    private mutating func ensure(_ table: String, _ chain: String) -> Bool {
-        guard !present.has(table, chain), !script.declares(table, chain) else { return false }
-        script.create(table, chain)
-        return true
-    }
-
-    /// Adds a shared rule unless one like it is there.
-    private mutating func ensure(_ table: String, _ chain: String, _ rule: IPTablesRule, atStart: Bool = false) {
-        let key = "\(table) \(chain)"
-        let isThere = (present.rules(table, chain) + (added[key] ?? [])).contains { $0.isLike(rule) }
-        guard !isThere else { return }
-        added[key, default: []].append(rule)
-        if atStart { script.prepend(table, chain, rule) } else { script.append(table, chain, rule) }
     }
 
     // MARK: Removing
@@ -294,6 +265,7 @@ public struct IPTablesPlan {
                     script.delete("filter", IPTablesNames.forward, rule)
                 }
             }
+            if owners.isEmpty { removeIsolation(network) }
         }
     }
 
@@ -356,14 +328,5 @@ public struct IPTablesPlan {
         }
         return fresh.script.isEmpty
             ? nil : "chains or rules: \(fresh.script.text.split(separator: "\n").joined(separator: "; "))"
-    }
-}
-
-extension IPTablesRule {
-    /// Whether the rule does the same, whatever the order its words are saved in.
-    func isLike(_ other: IPTablesRule) -> Bool {
-        target == other.target && comment == other.comment && value("-i") == other.value("-i")
-            && value("-o") == other.value("-o") && words.contains("!") == other.words.contains("!")
-            && value("--dst-type") == other.value("--dst-type")
     }
 }

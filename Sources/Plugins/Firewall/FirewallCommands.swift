@@ -139,7 +139,7 @@ public struct FirewallCommands: PluginCommands {
                     + "make sure to chain \"firewall\" plugin with \"bridge\"")
         }
         return Firewall(
-            addresses: isFirewalld ? [] : chained.result.addresses.map(\.address.address),
+            addresses: chained.result.addresses.map(\.address.address), accepts: !isFirewalld,
             ingress: configuration.ingress, bridge: chained.bridge, port: chained.hostPort,
             adminChain: configuration.adminChain)
     }
