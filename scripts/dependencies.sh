@@ -35,6 +35,7 @@ runc runc
 containerd ctr
 busybox-static /bin/busybox
 dbus-daemon dbus-daemon
+firewalld firewalld
 serf serf
 iptables iptables
 shellcheck shellcheck

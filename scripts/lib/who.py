@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Tells callers the address they were seen with, over TCP (as HTTP) and UDP: the other end of a test's connection.
 
-who.py serve NAME PORT      answers every caller of PORT with "NAME saw ADDRESS"; says "ready" when it listens
+who.py serve NAME PORT      answers every caller of PORT, IPv4 and IPv6, with "NAME saw ADDRESS"; says "ready" when it
+                            listens
 who.py ask ADDRESS PORT     asks over UDP, from one socket connected to ADDRESS, so that only its own answer counts
 """
 import socket
@@ -39,16 +40,22 @@ def plain(address):
 
 
 def serve(name, port):
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("0.0.0.0", port))
-    tcp = socket.create_server(("0.0.0.0", port), backlog=128)
+    if socket.has_dualstack_ipv6():
+        udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        udp.bind(("::", port))
+        tcp = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+    else:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("0.0.0.0", port))
+        tcp = socket.create_server(("0.0.0.0", port), backlog=128)
     print("ready", flush=True)
     threading.Thread(target=serve_udp, args=(name, udp), daemon=True).start()
     serve_tcp(name, tcp)
 
 
 def ask(address, port):
-    caller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    caller = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     caller.settimeout(1)
     caller.connect((address, port))
     for _ in range(8):
