@@ -31,6 +31,21 @@ public enum NetfilterError: Error, Equatable, Sendable, CustomStringConvertible 
         }
     }
 
+    /// The same, or that a part of the kernel is missing when that is what a first question's refusal means.
+    func orUnavailable(_ part: String) -> NetfilterError {
+        let errno: Errno?
+        switch self {
+        // nfnetlink's answer for a subsystem that it does not have.
+        case .kernel(_, let refusal, _): errno = refusal == .invalidArgument ? refusal : nil
+        // Without nfnetlink there is no such socket.
+        case .system(let error):
+            let isMissing = error.errno == .protocolNotSupported || error.errno == .addressFamilyNotSupported
+            errno = isMissing ? error.errno : nil
+        default: errno = nil
+        }
+        return errno.map { .unavailable("the kernel has no \(part) (\($0.name))") } ?? self
+    }
+
     /// The kernel's errno, if it was the kernel.
     public var errno: Errno? {
         if case .kernel(_, let errno, _) = self { errno } else { nil }

@@ -49,6 +49,10 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable {
     public static let readOnlyFileSystem = Errno(rawValue: EROFS)
     /// Numerical result out of range. The corresponding C error is `ERANGE`.
     public static let outOfRange = Errno(rawValue: ERANGE)
+    /// Protocol not supported. The corresponding C error is `EPROTONOSUPPORT`.
+    public static let protocolNotSupported = Errno(rawValue: EPROTONOSUPPORT)
+    /// Address family not supported. The corresponding C error is `EAFNOSUPPORT`.
+    public static let addressFamilyNotSupported = Errno(rawValue: EAFNOSUPPORT)
     /// Operation not supported. The corresponding C error is `EOPNOTSUPP`.
     public static let notSupported = Errno(rawValue: EOPNOTSUPP)
     /// Address already in use. The corresponding C error is `EADDRINUSE`.

@@ -159,6 +159,91 @@ struct BandwidthCommandTests {
         try lab.attachmentsOnly(bridges: ["br0"]).expectEqual(to: start)
     }
 
+    /// Sends so many bytes over TCP from one place to an address of another, and gives the seconds until all were there.
+    private func transfer(_ lab: Lab, _ bytes: Int, from client: String?, to server: String?, _ address: String) throws
+        -> Double
+    {
+        let enter = { (place: String?) in place.map { "nsenter --net=/run/netns/\($0) " } ?? "" }
+        let text = try lab.script(
+            """
+            cat >/run/send.py <<'END'
+            import socket, sys
+            s = socket.create_connection((sys.argv[1], 9000), 20)
+            s.sendall(bytes(int(sys.argv[2])))
+            s.shutdown(socket.SHUT_WR)
+            s.recv(1)
+            END
+            cat >/run/receive.py <<'END'
+            import socket, sys, time
+            listener = socket.create_server((sys.argv[1], 9000))
+            print("ready", flush=True)
+            s = listener.accept()[0]
+            began, count = time.monotonic(), 0
+            while True:
+                part = s.recv(1 << 16)
+                if not part: break
+                count += len(part)
+            print(count, time.monotonic() - began)
+            END
+            \(enter(server))/usr/bin/python3 /run/receive.py \(address) >/run/received </dev/null &
+            until grep -q ready /run/received; do sleep 0.02; done
+            \(enter(client))/usr/bin/python3 /run/send.py \(address) \(bytes) </dev/null
+            wait
+            tail -n 1 /run/received
+            """)
+        let words = text.split(whereSeparator: \.isWhitespace)
+        #expect(words.first == "\(bytes)", "\(text)")
+        return words.last.flatMap { Double($0) } ?? 0
+    }
+
+    @Test(
+        "Traffic is as slow as it is to be, each interface and direction by itself",
+        .enabled(if: Files.exists("/usr/bin/python3")))
+    func traffic() throws {
+        let lab = try Lab()
+        // A megabyte in a second, two kilobytes of which at once; eth1 is limited in one direction alone.
+        let slow: [(String, Value)] = [("Rate", 8_000_000), ("Burst", 160_000)]
+        let limits: [[(String, Value)]] = [
+            slow.map { ("ingress\($0)", $1) } + slow.map { ("egress\($0)", $1) }, slow.map { ("egress\($0)", $1) },
+        ]
+        var added: [Value] = []
+        for (index, name) in ["eth0", "eth1"].enumerated() {
+            let bridge = Inputs.bridge("1.0.0", ["10.1.\(index).0/24"], name: name, bridge: "br\(index)").with(
+                ("isDefaultGateway", .bool(index == 0)), ("isGateway", true))
+            let previous = try lab.add(bridge, ifname: name).result
+            added.append(
+                try lab.add(
+                    Self.config("1.0.0", limits[index], previous: previous).with(("name", .string(name))), ifname: name,
+                    plugin: "bandwidth"
+                ).config)
+        }
+        let rows: [(String?, String?, String, Bool)] = [
+            ("c0", nil, "10.1.0.1", true), (nil, "c0", "10.1.0.2", true), ("c0", nil, "10.1.1.1", true),
+            (nil, "c0", "10.1.1.2", false),
+        ]
+        // Only the least time is a promise: the machine may be as busy as it likes.
+        for (client, server, address, isLimited) in rows {
+            let seconds = try transfer(lab, 300_000, from: client, to: server, address)
+            if isLimited { #expect(seconds > 0.2, "\(address) from \(client ?? "the host")") }
+        }
+        func sent(_ interface: Int) throws -> [Int64] {
+            let names = [
+                added[interface]["prevResult"]?.interfaceName(1) ?? "?",
+                added[interface]["prevResult"]?.interfaceName(3) ?? "?",
+            ]
+            return try names.map { name in
+                try lab.query("tc", ["-j", "-s", "qdisc", "show", "dev", name]).elements.first {
+                    $0["kind"]?.string == "tbf"
+                }?["bytes"]?.integer ?? -1
+            }
+        }
+        let counts = try [sent(0), sent(1)]
+        #expect(counts[0].allSatisfy { $0 > 300_000 } && counts[1][0] == -1 && counts[1][1] > 300_000, "\(counts)")
+        try lab.delete(added[1], ifname: "eth1", plugin: "bandwidth")
+        #expect(try transfer(lab, 300_000, from: "c0", to: nil, "10.1.0.1") > 0.2, "eth0's limits went with eth1's")
+        try lab.run("bandwidth", "CHECK", added[0]).expectSilence()
+    }
+
     @Test("DEL finds the ifb without the namespace", arguments: ["", "/run/netns/gone", "/etc/hosts"], [true, false])
     func deleteWithoutNamespace(_ netns: String, _ hasResult: Bool) throws {
         if Plugins.areReference, netns == "/etc/hosts" { return }

@@ -2,47 +2,11 @@ import JSON
 import TestSupport
 import Testing
 
-/// Hosts that lack a program, and many containers coming and going at once.
+/// Many containers coming and going, one by one and at once.
 @Suite(
     .enabled(if: Namespaces.areAvailable, "root and unshare(2) are needed"),
-    .enabled(if: !Plugins.areReference, "the reference needs iptables"))
+    .enabled(if: !Plugins.areReference, "the reference's back ends are compared in FilterParityTests"))
 struct FilterLeakTests {
-    /// Takes iptables and nft away from the lab's host.
-    private func hidePrograms(_ lab: Lab) throws {
-        try lab.script(
-            """
-            mkdir -p /run/programs /run/fewer
-            mount --bind /usr/sbin /run/programs
-            for file in /run/programs/*; do
-                case ${file##*/} in *tables*|nft) ;; *) ln -s "$file" /run/fewer/ ;; esac
-            done
-            mount --bind /run/fewer /usr/sbin
-            """)
-    }
-
-    @Test("A host without iptables and nft")
-    func noPrograms() throws {
-        let lab = try Lab()
-        try lab.addOutside()
-        let servers = (try lab.serve("outside"), try lab.serve("c0"))
-        try hidePrograms(lab)
-        let chain = FilterCrashTests.chain("")
-        let result = try lab.add(chain, "c0").orFail()
-        #expect(try lab.ask(.tcp, "192.0.2.2", from: "c0") == "outside 192.0.2.1")
-        #expect(try lab.ask(.tcp, "192.0.2.1", 8080, from: "outside") == "c0 192.0.2.2")
-        try lab.check(chain, "c0", result).expectSilence()
-        try lab.delete(chain, "c0", previous: result).expectSilence()
-        try lab.status(chain).expectSilence()
-        try lab.collect(chain).expectSilence()
-        for answer in try lab.status(FilterCrashTests.chain("iptables")) {
-            answer.expectRefusal(code: 50, containing: "iptables")
-        }
-        try lab.add(FilterCrashTests.chain("iptables"), "c0").expectRefusal(containing: "iptables")
-        try lab.delete(FilterCrashTests.chain("iptables"), "c0").expectSilence()
-        #expect(try lab.linkNames(in: "c0") == ["lo"])
-        withExtendedLifetime(servers) {}
-    }
-
     @Test("podman's chain leaves nothing", arguments: FilterInputs.backends)
     func repeated(_ backend: String) throws {
         let lab = try Lab()

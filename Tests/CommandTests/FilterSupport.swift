@@ -94,6 +94,11 @@ extension PluginAnswer {
     }
 }
 
+extension String {
+    /// An address without its prefix length.
+    var plain: String { String(prefix { $0 != "/" }) }
+}
+
 extension [PluginAnswer] {
     /// Fails the test unless all succeeded in silence.
     func expectSilence(_ what: String = "", _ location: SourceLocation = #_sourceLocation) {

@@ -88,10 +88,10 @@ struct FirewallOrderTests {
         try town.check("iptables", isHealthy: true)
     }
 
-    @Test("A rule that ends it all is no obstacle", arguments: ["DROP", "REJECT"])
-    func obstacle(_ verdict: String) throws {
+    @Test("A rule that ends it all is no obstacle")
+    func obstacle() throws {
         let town = try Town(backend: "iptables", policy: "same-bridge")
-        try town.iptables("-I FORWARD 1 -j \(verdict)")
+        try town.iptables("-I FORWARD 1 -j DROP")
         #expect(try town.hasWayOut(expected: false) == false)
         try town.check("iptables", isHealthy: false)
         try town.add(backend: "", policy: "same-bridge")
@@ -147,11 +147,12 @@ struct FirewallOrderTests {
         #expect(try town.hasWayOut(expected: false) == false)
     }
 
-    @Test("A port reached from within is rewritten before the subnet's traffic is let go", arguments: [false, true])
-    func hairpin(_ filtersBridged: Bool) throws {
+    @Test("A port reached from within is rewritten before the subnet's traffic is let go")
+    func hairpin() throws {
         let lab = try Lab(containers: 2)
         try lab.addOutside()
-        try lab.filterBridged(filtersBridged)
+        // Else the bridge itself would translate the answers back.
+        try lab.filterBridged(false)
         let server = try lab.serve("c0")
         let chain = FilterInputs.ports("iptables", [FilterInputs.port(8080)])
         let result = try lab.add(chain, "c0").orFail()

@@ -130,22 +130,37 @@ struct PortmapTests {
     func conditions(_ backend: String) throws {
         let town = try Town()
         let lab = town.lab
-        try lab.tool("ip", "address", "add", "192.0.2.3/24", "dev", "out0", in: "outside")
+        try lab.script(
+            """
+            ip address add 192.0.2.3/24 dev out0
+            ip address add 2001:db8:ffff::3/64 dev out0 nodad
+            """, in: "outside")
         func chain(_ port: Int64, _ client: String) -> PluginChain {
-            let condition: Value = backend == "iptables" ? ["-s", .string(client)] : ["ip", "saddr", .string(client)]
-            return FilterInputs.ports(backend, [FilterInputs.port(port)], more: [("conditionsV4", condition)])
+            // The client's last digit in the other family.
+            let client6 = "2001:db8:ffff::\(client.suffix(1))"
+            let isIPTables = backend == "iptables"
+            return FilterInputs.ports(
+                backend, [FilterInputs.port(port)],
+                more: [
+                    ("conditionsV4", isIPTables ? ["-s", .string(client)] : ["ip", "saddr", .string(client)]),
+                    ("conditionsV6", isIPTables ? ["-s", .string(client6)] : ["ip6", "saddr", .string(client6)]),
+                ])
         }
         let before = try lab.warmedUp(chain(8080, "192.0.2.2"))
         let first = try lab.add(chain(8080, "192.0.2.2"), "c0").orFail()
         let second = try lab.add(chain(8090, "192.0.2.3"), "c1").orFail()
         func ask(_ port: UInt16, as client: String, expectsNothing: Bool = false) throws -> String? {
-            try lab.ask(
-                .tcp, "192.0.2.1", port, from: "outside", sourceAddress: client, timeout: expectsNothing ? 250 : 10_000)
+            let host = client.contains(":") ? "2001:db8:ffff::1" : "192.0.2.1"
+            return try lab.ask(
+                .tcp, host, port, from: "outside", sourceAddress: client, timeout: expectsNothing ? 250 : 10_000)
         }
         #expect(try ask(8080, as: "192.0.2.2") == "c0 192.0.2.2")
         #expect(try ask(8080, as: "192.0.2.3", expectsNothing: true) == nil)
         #expect(try ask(8090, as: "192.0.2.3") == "c1 192.0.2.3")
         #expect(try ask(8090, as: "192.0.2.2", expectsNothing: true) == nil)
+        #expect(try ask(8080, as: "2001:db8:ffff::2") == "c0 2001:db8:ffff::2")
+        #expect(try ask(8080, as: "2001:db8:ffff::3", expectsNothing: true) == nil)
+        #expect(try ask(8090, as: "2001:db8:ffff::3") == "c1 2001:db8:ffff::3")
         try lab.check(chain(8080, "192.0.2.2"), "c0", first).expectSilence()
         try lab.delete(chain(8080, "192.0.2.2"), "c0", previous: first).expectSilence()
         #expect(try ask(8090, as: "192.0.2.3") == "c1 192.0.2.3")
@@ -203,43 +218,48 @@ struct PortmapTests {
         #expect(try town.ask(8080) == "c0 192.0.2.2")
     }
 
-    @Test("A client that keeps its source port reaches the next server", arguments: backends)
-    func connectionTracking(_ backend: String) throws {
+    @Test("A client that keeps its source port reaches the next server", arguments: backends, [4, 6])
+    func connectionTracking(_ backend: String, _ family: Int) throws {
         let town = try Town()
         let lab = town.lab
-        let chain = FilterInputs.ports(backend, [FilterInputs.port(5353, 80, "udp")], subnets: ["10.1.2.0/24"])
-        func ask() throws -> String? { try lab.ask(.udp, "192.0.2.1", 5353, from: "outside", source: 40000) }
-        let host = try lab.serve(nil, port: 5353)
-        #expect(try ask() == "host 192.0.2.2")
-        withExtendedLifetime(host) {}
-        let first = try lab.add(chain, "c0")
-        if first.succeeded {
-            #expect(try ask() == "c0 192.0.2.2", "ADD does not flush")
-        } else {
-            // A process listens there: that is refused where it is noticed.
-            first.expectRefusal(containing: "5353")
-        }
-        for answer in try lab.delete(chain, "c0", previous: first.succeeded ? first.document : nil) { answer.orFail() }
-        #expect(try ask() == "host 192.0.2.2", "DEL does not flush")
+        let chain = FilterInputs.ports(backend, [FilterInputs.port(5353, 80, "udp")])
+        let (address, client) = Self.ends(family)
+        func ask() throws -> String? { try lab.ask(.udp, address, 5353, from: "outside", source: 40000) }
+        var host: Responder? = try lab.serve(nil, port: 5353)
+        #expect(try ask() == "host \(client)")
+        // The flow goes on as long as it is remembered, whoever listens.
+        withExtendedLifetime(host) { host = nil }
+        let result = try lab.add(chain, "c0").orFail()
+        #expect(try ask() == "c0 \(client)", "ADD does not flush")
+        try lab.delete(chain, "c0", previous: result).expectSilence()
+        let again = try lab.serve(nil, port: 5353)
+        #expect(try ask() == "host \(client)", "DEL does not flush")
+        withExtendedLifetime(again) {}
     }
 
-    @Test("A client that keeps its source port reaches the next container", arguments: backends)
-    func nextContainer(_ backend: String) throws {
+    /// The host's and the outside's address of a family.
+    private static func ends(_ family: Int) -> (host: String, client: String) {
+        family == 4 ? ("192.0.2.1", "192.0.2.2") : ("2001:db8:ffff::1", "2001:db8:ffff::2")
+    }
+
+    @Test("A client that keeps its source port reaches the next container", arguments: backends, [4, 6])
+    func nextContainer(_ backend: String, _ family: Int) throws {
         let town = try Town()
         let lab = town.lab
-        let chain = FilterInputs.ports(backend, [FilterInputs.port(5353, 80, "udp")], subnets: ["10.1.2.0/24"])
-        func ask() throws -> String? { try lab.ask(.udp, "192.0.2.1", 5353, from: "outside", source: 40000) }
+        let chain = FilterInputs.ports(backend, [FilterInputs.port(5353, 80, "udp")])
+        let (address, client) = Self.ends(family)
+        func ask() throws -> String? { try lab.ask(.udp, address, 5353, from: "outside", source: 40000) }
         var result = try lab.add(chain, "c0").orFail()
-        #expect(try ask() == "c0 192.0.2.2")
+        #expect(try ask() == "c0 \(client)")
         try lab.delete(chain, "c0", previous: result).expectSilence()
         result = try lab.add(chain, "c1").orFail()
-        #expect(try ask() == "c1 192.0.2.2")
+        #expect(try ask() == "c1 \(client)")
         // A runtime that does not remember: no runtimeConfig, no prevResult.
         var forgetful = chain
         forgetful.runtimeConfig = nil
         try lab.delete(forgetful, "c1").expectSilence()
         try lab.add(chain, "c0").orFail()
-        #expect(try ask() == "c0 192.0.2.2")
+        #expect(try ask() == "c0 \(client)")
     }
 
     @Test("DEL finds the mappings whatever it is told", arguments: backends)

@@ -127,6 +127,9 @@ struct PortmapUpkeepTests {
         func isSilent(_ port: UInt16, at address: String = "192.0.2.1") throws -> Bool {
             try lab.askSCTP(address, port, from: "outside", timeout: 250) == nil
         }
+        // Nobody answers yet, but the kernel remembers the client's port from now on.
+        #expect(try isSilent(8080))
+        #expect(try isSilent(8080, at: "2001:db8:ffff::1"))
         let result = try lab.add(chain, "c0").orFail()
         for place in ["outside", nil, "c0"] {
             let seen = place == "outside" ? "c0 192.0.2.2" : place == nil ? "c0 192.0.2.1" : "c0 10.1.2.1"
@@ -144,8 +147,10 @@ struct PortmapUpkeepTests {
         try lab.delete(chain, "c0", previous: result).expectSilence()
         // The client keeps its port: what the kernel remembers of it must have gone, too.
         #expect(try isSilent(8080))
+        #expect(try isSilent(8080, at: "2001:db8:ffff::1"))
         let next = try lab.add(chain, "c1").orFail()
         #expect(try ask(8080) == "c1 192.0.2.2")
+        #expect(try ask(8080, at: "2001:db8:ffff::1") == "c1 2001:db8:ffff::2")
         try lab.delete(chain, "c1", previous: next).expectSilence()
         try lab.expectReturn(to: before)
         withExtendedLifetime(servers) {}
@@ -177,6 +182,7 @@ struct PortmapUpkeepTests {
                 "Invalid container port number: 0"
             ),
             (#"{"runtimeConfig":{"portMappings":[{"hostPort":65536,"containerPort":80}]}}"#, "65536"),
+            (#"{"runtimeConfig":{"portMappings":[{"hostPort":80,"containerPort":65536}]}}"#, "65536"),
             (#"{"runtimeConfig":{"portMappings":[{"hostPort":80,"containerPort":80,"protocol":"icmp"}]}}"#, "icmp"),
             (#"{"runtimeConfig":{"portMappings":[{"hostPort":80,"containerPort":80,"hostIP":"x"}]}}"#, "x"),
             (#"{"runtimeConfig":{"portMappings":[{"hostPort":"80","containerPort":80}]}}"#, "hostPort"),

@@ -1,3 +1,4 @@
+import System
 import Testing
 
 @testable import Netfilter
@@ -20,6 +21,20 @@ struct BackendChoiceTests {
         #expect(try decide(.automatic, nil, "none", "policy") == .nftables)
         let error = #expect(throws: NetfilterError.self) { try decide(.automatic, "no module", "no program") }
         #expect(error?.description == "no packet filter: nftables: no module; iptables: no program")
+    }
+
+    @Test("What a kernel without nf_tables answers is told from any other refusal")
+    func missingPart() {
+        let refusal = { NetfilterError.kernel(subject: "list tables", errno: $0, message: nil) }
+        #expect(
+            refusal(.invalidArgument).orUnavailable("nf_tables") == .unavailable("the kernel has no nf_tables (EINVAL)")
+        )
+        #expect(refusal(.notPermitted).orUnavailable("nf_tables") == refusal(.notPermitted))
+        let socket = { NetfilterError.system(SystemError("open", "netlink socket", $0)) }
+        #expect(
+            socket(.protocolNotSupported).orUnavailable("ctnetlink")
+                == .unavailable("the kernel has no ctnetlink (EPROTONOSUPPORT)"))
+        #expect(socket(.noBufferSpace).orUnavailable("nf_tables") == socket(.noBufferSpace))
     }
 
     @Test("A forced back end is taken or refused with what is missing")

@@ -38,7 +38,7 @@ public final class Conntrack {
         do {
             session = try NetlinkSession(protocolNumber: NETLINK_NETFILTER)
         } catch {
-            throw .system(error)
+            throw NetfilterError.system(error).orUnavailable("ctnetlink")
         }
     }
 
@@ -47,7 +47,7 @@ public final class Conntrack {
         do {
             session = try NetlinkSession(protocolNumber: NETLINK_NETFILTER, in: namespace)
         } catch {
-            throw .system(error)
+            throw NetfilterError.system(error).orUnavailable("ctnetlink")
         }
     }
 
@@ -91,7 +91,9 @@ public final class Conntrack {
                 return true
             }
         } catch {
-            throw .kernel(subject: "list conntrack entries", errno: error.errno, message: error.message)
+            let refusal = NetfilterError.kernel(
+                subject: "list conntrack entries", errno: error.errno, message: error.message)
+            throw refusal.orUnavailable("ctnetlink")
         }
     }
 }

@@ -92,9 +92,7 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
                 if refusal == nil { refusal = try Self.refusal(session, table) }
             }
         } catch {
-            nftablesProblem =
-                error.errno == .notPermitted
-                ? "nf_tables: CAP_NET_ADMIN is needed" : "the kernel has no nf_tables (\(error))"
+            nftablesProblem = error.errno == .notPermitted ? "nf_tables: CAP_NET_ADMIN is needed" : "\(error)"
         }
         for family in [AddressFamily.ipv4, .ipv6] where refusal == nil && LegacyTables.isUsed(family) {
             refusal = legacyRefusal(family, environment())

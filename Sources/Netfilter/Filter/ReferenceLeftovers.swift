@@ -6,15 +6,16 @@ internal import System
 /// iptables-nft keeps its rules in nf_tables, so all but the legacy iptables is cleaned in one transaction without a
 /// process; nothing is run when there is nothing of theirs.
 public struct ReferenceLeftovers {
-    private let session: NFTablesSession
+    /// nil where the kernel has no nf_tables.
+    private let session: NFTablesSession?
     /// Where to look for programs; nil is the process's own, which is read only where it is needed.
     private let environment: Environment?
 
     /// Looks in the calling thread's namespace.
     public init() throws(NetfilterError) { try self.init(environment: .current()) }
 
-    /// Looks in the namespace `session` is in.
-    public init(session: NFTablesSession) {
+    /// Looks in the namespace `session` is in; nil leaves the old iptables, of the calling thread's namespace.
+    public init(session: NFTablesSession?) {
         self.session = session
         environment = nil
     }
@@ -32,21 +33,33 @@ public struct ReferenceLeftovers {
     public func clean(
         _ owner: FilterOwner, addresses: [IPAddress], parts: FilterParts = .all
     ) throws(NetfilterError) {
+        if let session { try cleanTables(session, owner, addresses, parts) }
+        try cleanLegacy(owner, addresses, parts)
+    }
+
+    private func cleanTables(
+        _ session: NFTablesSession, _ owner: FilterOwner, _ addresses: [IPAddress], _ parts: FilterParts
+    ) throws(NetfilterError) {
         for attempt in 1... {
-            let generation = try session.generation()
-            let commands = try commands(owner, addresses, parts)
+            let generation: UInt32
+            do {
+                generation = try session.generation()
+            } catch {
+                guard case .unavailable = error else { throw error }
+                return
+            }
+            let commands = try commands(session, owner, addresses, parts)
             do {
                 try session.commit(commands, generation: commands.isEmpty ? nil : generation)
-                break
+                return
             } catch {
                 guard error.errno == Errno(rawValue: 85), attempt < NFTables.attempts else { throw error }
             }
         }
-        try cleanLegacy(owner, addresses, parts)
     }
 
     private func commands(
-        _ owner: FilterOwner, _ addresses: [IPAddress], _ parts: FilterParts
+        _ session: NFTablesSession, _ owner: FilterOwner, _ addresses: [IPAddress], _ parts: FilterParts
     ) throws(NetfilterError) -> [TableCommand] {
         var commands: [TableCommand] = []
         for table in try session.tables() {
@@ -62,12 +75,12 @@ public struct ReferenceLeftovers {
                     commands.append(.removeRule(table, chain: rule.chain, handle: rule.handle))
                 }
             case (.bridge, "nat") where parts.contains(.antiSpoof):
-                commands += try spoofCheck(table, owner)
+                commands += try spoofCheck(session, table, owner)
             case (.ip, "nat"), (.ip6, "nat"):
                 var chains: [String] = []
                 if parts.contains(.masquerade) { chains.append(owner.masqueradeChain) }
                 if parts.contains(.portForward) { chains += [owner.portChain, Self.legacyPortChain(owner)] }
-                commands += try removals(of: chains, from: table, addresses)
+                commands += try removals(session, of: chains, from: table, addresses)
             case (.ip, "filter") where parts.contains(.firewall), (.ip6, "filter") where parts.contains(.firewall):
                 for rule in try session.rules(of: table)
                 where rule.chain == IPTablesNames.forward && rule.comment == nil && rule.jumps.isEmpty {
@@ -103,7 +116,9 @@ public struct ReferenceLeftovers {
         return true
     }
 
-    private func spoofCheck(_ table: Table.Identifier, _ owner: FilterOwner) throws(NetfilterError) -> [TableCommand] {
+    private func spoofCheck(
+        _ session: NFTablesSession, _ table: Table.Identifier, _ owner: FilterOwner
+    ) throws(NetfilterError) -> [TableCommand] {
         let comment = "macspoofchk-\(owner.containerID)-\(owner.interfaceName)"
         let chain = "cni-br-iface-\(owner.containerID)-\(owner.interfaceName)"
         let rules = try session.rules(of: table).filter { $0.comment == comment && $0.chain == "PREROUTING" }
@@ -116,7 +131,7 @@ public struct ReferenceLeftovers {
 
     /// Removes chains of iptables-nft with the jumps to them; jumps for other addresses stay, and the chain with them.
     private func removals(
-        of chains: [String], from table: Table.Identifier, _ addresses: [IPAddress]
+        _ session: NFTablesSession, of chains: [String], from table: Table.Identifier, _ addresses: [IPAddress]
     ) throws(NetfilterError) -> [TableCommand] {
         let present = Set(try session.chains(of: table).map(\.name))
         let own = chains.filter(present.contains)

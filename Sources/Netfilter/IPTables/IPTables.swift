@@ -75,7 +75,9 @@ public final class IPTables: PacketFilter {
         for family in [AddressFamily.ipv4, .ipv6] {
             try change(family, isNeeded: false) { plan throws(NetfilterError) in plan.remove(parts, of: owner) }
         }
-        if parts.contains(.antiSpoof) { try NFTables().remove(.antiSpoof, of: owner) }
+        if parts.contains(.antiSpoof) {
+            try Self.inTables { tables throws(NetfilterError) in try tables.remove(.antiSpoof, of: owner) }
+        }
     }
 
     /// Removes what a network's missing owners left.
@@ -85,7 +87,11 @@ public final class IPTables: PacketFilter {
                 plan.collect(parts, network: network, keeping: owners)
             }
         }
-        if parts.contains(.antiSpoof) { try NFTables().collect(.antiSpoof, network: network, keeping: owners) }
+        if parts.contains(.antiSpoof) {
+            try Self.inTables { tables throws(NetfilterError) in
+                try tables.collect(.antiSpoof, network: network, keeping: owners)
+            }
+        }
     }
 
     /// Makes sure that an owner's rules are there. Changes nothing.
@@ -96,6 +102,15 @@ public final class IPTables: PacketFilter {
             if let missing = try plan.missing(own, of: owner) { throw .missing(missing) }
         }
         if !bound.isEmpty { try NFTables().check(bound, of: owner) }
+    }
+
+    /// Cleans in nf_tables, where the kernel has them.
+    private static func inTables(_ clean: (NFTables) throws(NetfilterError) -> Void) throws(NetfilterError) {
+        do {
+            try clean(try NFTables())
+        } catch {
+            guard case .unavailable = error else { throw error }
+        }
     }
 
     private static func split(_ rules: [FilterRule]) -> (own: [FilterRule], bound: [FilterRule]) {
@@ -194,10 +209,15 @@ extension IPTables {
         _ session: @autoclosure () throws(NetfilterError) -> NFTablesSession
     ) throws(NetfilterError) -> Bool {
         if LegacyTables.isUsed(.ipv4) || LegacyTables.isUsed(.ipv6) { return true }
-        let session = try session()
-        for table in try session.tables() where [.ip, .ip6].contains(table.family) {
-            guard ["nat", "filter"].contains(table.name) else { continue }
-            if try session.chains(of: table).contains(where: { $0.name.hasPrefix("CNI-") }) { return true }
+        do {
+            let session = try session()
+            for table in try session.tables() where [.ip, .ip6].contains(table.family) {
+                guard ["nat", "filter"].contains(table.name) else { continue }
+                if try session.chains(of: table).contains(where: { $0.name.hasPrefix("CNI-") }) { return true }
+            }
+        } catch {
+            // Without nf_tables there is no iptables-nft.
+            guard case .unavailable = error else { throw error }
         }
         // A program that a killed plugin left may be making the first ones just now.
         return (try? LockFiles.path(lockName)).map(FileLock.isTaken) ?? false

@@ -196,10 +196,11 @@ public struct IPTablesPlan {
         if ensure("filter", "FORWARD", entry, before: \.isFinal) { keepIsolationFirst() }
         for address in firewall.addresses where address.family == family {
             let host = "\(IPPrefix(host: address))"
-            let established = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"]
+            // Unlike the reference, also what comes new by a published port: the host's own policy would drop it.
+            let answered = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED,DNAT", "-j", "ACCEPT"]
             let own = comment + [owner.comment]
             for rule in [
-                IPTablesRule(["-d", host] + own + established), IPTablesRule(["-s", host] + own + ["-j", "ACCEPT"]),
+                IPTablesRule(["-d", host] + own + answered), IPTablesRule(["-s", host] + own + ["-j", "ACCEPT"]),
             ] where !hasFirewallRule(host, rule, owner) {
                 script.append("filter", IPTablesNames.forward, rule)
             }

@@ -10,11 +10,13 @@ public final class NFTablesSession {
     private let session: NetlinkSession
 
     /// Opens a session in the calling thread's namespace.
+    ///
+    /// - Throws: ``NetfilterError/unavailable(_:)`` when the kernel has no netfilter sockets.
     public init() throws(NetfilterError) {
         do {
             session = try NetlinkSession(protocolNumber: NETLINK_NETFILTER)
         } catch {
-            throw .system(error)
+            throw NetfilterError.system(error).orUnavailable("nf_tables")
         }
     }
 
@@ -23,7 +25,7 @@ public final class NFTablesSession {
         do {
             session = try NetlinkSession(protocolNumber: NETLINK_NETFILTER, in: namespace)
         } catch {
-            throw .system(error)
+            throw NetfilterError.system(error).orUnavailable("nf_tables")
         }
     }
 
@@ -33,6 +35,8 @@ public final class NFTablesSession {
     // MARK: Transactions
 
     /// The number of the ruleset's present generation; each transaction of anybody's makes a new one.
+    ///
+    /// - Throws: ``NetfilterError/unavailable(_:)`` when the kernel has no nf_tables.
     public func generation() throws(NetfilterError) -> UInt32 {
         do {
             return try session.query {
@@ -42,7 +46,9 @@ public final class NFTablesSession {
                 Attributes(of: payload.extracting(payload.following(4)).array).number(NFTA_GEN_ID.rawValue)
             }
         } catch {
-            throw .kernel(subject: "read the ruleset's generation", errno: error.errno, message: error.message)
+            let refusal = NetfilterError.kernel(
+                subject: "read the ruleset's generation", errno: error.errno, message: error.message)
+            throw refusal.orUnavailable("nf_tables")
         }
     }
 
@@ -83,11 +89,17 @@ public final class NFTablesSession {
     // MARK: Reading
 
     /// All tables. Equivalent: `nft list tables`.
+    ///
+    /// - Throws: ``NetfilterError/unavailable(_:)`` when the kernel has no nf_tables.
     public func tables() throws(NetfilterError) -> [Table.Identifier] {
-        try dump("list tables", NFT_MSG_GETTABLE, family: 0) { family, attributes in
-            guard let family = TableFamily(rawValue: family), let name = attributes.text(NFTA_TABLE_NAME.rawValue)
-            else { return nil }
-            return Table.Identifier(family, name)
+        do {
+            return try dump("list tables", NFT_MSG_GETTABLE, family: 0) { family, attributes in
+                guard let family = TableFamily(rawValue: family), let name = attributes.text(NFTA_TABLE_NAME.rawValue)
+                else { return nil }
+                return Table.Identifier(family, name)
+            }
+        } catch {
+            throw error.orUnavailable("nf_tables")
         }
     }
 
