@@ -1,4 +1,5 @@
-/// What tells other plugins of the suite about an overlay they are chained after. The room `Overlay` writes it.
+/// What tells other plugins of the suite about the network they are chained after. The room `Overlay` writes it, and
+/// `bridge` the alias.
 public enum OverlayMark {
     /// Where overlay namespaces are; a result's first interface, the bridge, is in one.
     public static let namespaceDirectory = "/run/swiftlet/netns"

@@ -116,6 +116,22 @@ struct GwbridgeTests {
         #expect(try lab.linkNames(in: "c0") == ["eth0", "gw0", "lo"])
     }
 
+    @Test("A network that is to have no way out gets none")
+    func internalNetwork() throws {
+        let lab = try Lab()
+        var chain = Self.chained(ports: [FilterInputs.port(8080)])
+        chain.plugins[0]["internal"] = true
+        chain.plugins[0]["isGateway"] = true
+        let result = try lab.add(chain, "c0").orFail()
+        #expect(result.addresses == ["10.1.2.2/24"])
+        #expect(try lab.linkNames(in: "c0") == ["eth0", "lo"])
+        #expect(try lab.routes(in: "c0") == ["10.1.2.0/24"])
+        #expect(try !lab.linkNames().contains("swiftlet-gw"))
+        try lab.check(chain, "c0", result).expectSilence()
+        try lab.delete(chain, "c0", previous: result).expectSilence()
+        #expect(try lab.linkNames(in: "c0") == ["lo"])
+    }
+
     @Test("The pool is one that nothing of the host is in")
     func pools() throws {
         let lab = try Lab()

@@ -104,6 +104,7 @@ struct BridgePlan: Equatable {
                     LinkChange {
                         $0.isUp = true
                         if settings.promiscuous { $0.isPromiscuous = true }
+                        if settings.isInternal { $0.alias = OverlayMark.internalAlias }
                     }, .host))
             return
         }

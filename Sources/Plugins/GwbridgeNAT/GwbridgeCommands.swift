@@ -144,12 +144,18 @@ public struct GwbridgeCommands: PluginCommands {
             sandbox: request.invocation.netns, interfaceName: name)
     }
 
-    /// Whether an earlier plugin made the container part of an overlay that has no way out: it says so in its bridge's alias.
+    /// Whether an earlier plugin made the container part of a network that has no way out: it says so in its bridge's
+    /// alias. An overlay's bridge is in the overlay's namespace, `bridge`'s is the host's.
     private func isInternal(_ chained: CNIResult) throws -> Bool {
-        guard let first = chained.interfaces.first, let path = first.sandbox,
-            path.hasPrefix(OverlayMark.namespaceDirectory + "/")
-        else { return false }
-        return try system.container(at: path).stack.link(named: first.name)?.alias == OverlayMark.internalAlias
+        guard let first = chained.interfaces.first else { return false }
+        let bridge: Link?
+        if let path = first.sandbox, !path.isEmpty {
+            guard path.hasPrefix(OverlayMark.namespaceDirectory + "/") else { return false }
+            bridge = try system.container(at: path).stack.link(named: first.name)
+        } else {
+            bridge = try system.hostStack().link(named: first.name)
+        }
+        return bridge?.alias == OverlayMark.internalAlias
     }
 
     // MARK: Parts
