@@ -10,6 +10,8 @@ public import NetworkTypes
 public struct AttachmentTag: Hashable, Sendable {
     /// The attachment.
     public let attachment: Attachment
+    /// The host veth's name, fifteen characters.
+    public let linkName: String
     private let digest: [UInt8]
 
     /// The tag of an attachment.
@@ -17,6 +19,7 @@ public struct AttachmentTag: Hashable, Sendable {
         self.attachment = attachment
         // "/" is in none of the three names, so different attachments give different texts.
         digest = SHA512.digest("\(attachment.network)/\(attachment.containerID)/\(attachment.interfaceName)".utf8)
+        linkName = Self.linkNamePrefix(network: attachment.network) + Self.base32(digest, characters: 7)
     }
 
     /// The tag of an attachment that GC is told to keep.
@@ -27,11 +30,6 @@ public struct AttachmentTag: Hashable, Sendable {
     /// What the host veth names of all attachments of a network begin with, eight characters.
     public static func linkNamePrefix(network: String) -> String {
         "veth" + base32(SHA512.digest(network.utf8), characters: 4)
-    }
-
-    /// The host veth's name, fifteen characters.
-    public var linkName: String {
-        Self.linkNamePrefix(network: attachment.network) + Self.base32(digest, characters: 7)
     }
 
     /// What the host veth's alias says (`ip link` shows it): whose link this is, in full.
