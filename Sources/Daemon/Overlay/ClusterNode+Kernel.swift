@@ -147,7 +147,9 @@ extension ClusterNode {
         _ = schedule(clock() + settings.reconcileInterval) { node in
             for network in node.networks.values {
                 let now = node.clock()
-                for (endpoint, deadline) in network.preparing where deadline < now { node.ended(endpoint, network) }
+                for (endpoint, addition) in network.preparing where addition.deadline < now {
+                    node.ended(endpoint, network)
+                }
                 if network.isOn { node.reconcileSoon(network) }
                 // A DEL that could not tell us has given its address back all the same.
                 if network.allocator != nil { node.fillUsage(network) }
