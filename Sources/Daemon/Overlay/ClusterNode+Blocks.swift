@@ -244,7 +244,7 @@ extension ClusterNode {
         let own = network.endpoints.values.flatMap(\.addresses)
         let row = network.local.row
         return kernel.run(on: loop) { kernel in
-            let reserved = kernel.reservations(directory).filter { row.subnetIndex(of: $0) != nil }
+            let reserved = try kernel.reservations(directory).filter { row.subnetIndex(of: $0) != nil }
             return Array(Set(reserved + own)).sorted()
         }
     }

@@ -273,7 +273,7 @@ extension ClusterNode {
         let (identity, row) = (network.identity, network.local.row)
         let directory = "\(network.local.dataDirectory ?? Self.usualDataDirectory)/\(identity.name)"
         let found = try? await kernel.run(on: loop) { kernel in
-            let addresses = kernel.reservations(directory).filter { address in
+            let addresses = try kernel.reservations(directory).filter { address in
                 kernel.owner(of: address, in: directory).map { $0 == (words[2], words[3]) } ?? false
             }
             return (addresses, try kernel.learnedMAC(identity, port: port.index))
