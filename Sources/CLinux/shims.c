@@ -1,9 +1,13 @@
 #include "CLinux.h"
 
 #include <linux/if_packet.h>
+#include <linux/ip.h>
 #include <malloc.h>
 #include <sys/ioctl.h>
 #include <regex.h>
+
+_Static_assert(SWIFTLET_IPV4_DEVCONF_ARP_NOTIFY == IPV4_DEVCONF_ARP_NOTIFY, "linux/ip.h");
+_Static_assert(SWIFTLET_IPV4_DEVCONF_ROUTE_LOCALNET == IPV4_DEVCONF_ROUTE_LOCALNET, "linux/ip.h");
 
 int swiftlet_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 
@@ -113,6 +117,24 @@ int swiftlet_regex_matches(const void *expression, const char *text) {
 void swiftlet_regex_free(void *expression) {
     regfree(expression);
     free(expression);
+}
+
+int swiftlet_link_summary(int descriptor, const char *name, int *index, int *mtu, uint8_t mac[6]) {
+    struct ifreq request = {0};
+    size_t length = strlen(name);
+    if (length >= sizeof request.ifr_name) {
+        errno = ENODEV;
+        return -1;
+    }
+    memcpy(request.ifr_name, name, length);
+    if (ioctl(descriptor, SIOCGIFINDEX, &request) < 0) return -1;
+    *index = request.ifr_ifindex;
+    if (ioctl(descriptor, SIOCGIFMTU, &request) < 0) return -1;
+    *mtu = request.ifr_mtu;
+    if (ioctl(descriptor, SIOCGIFHWADDR, &request) < 0) return -1;
+    if (request.ifr_hwaddr.sa_family != 1 /* ARPHRD_ETHER */) return 0;
+    memcpy(mac, request.ifr_hwaddr.sa_data, 6);
+    return 1;
 }
 
 int swiftlet_send_frame(int descriptor, int link, const void *frame, size_t size) {

@@ -53,14 +53,23 @@ public struct AttachmentTag: Hashable, Sendable {
         return String(parts[1])
     }
 
-    /// The container end's MAC when none is asked for: the same for the same attachment, so a container that comes back
-    /// is not hidden by stale neighbour entries.
-    public var containerMAC: MACAddress { MACAddress(locallyAdministered: number(at: 16)) }
+    /// The container end's MAC when none is asked for: the same for the same address on the same network, so that whoever
+    /// gets the address is not hidden by its neighbours' entries of the one who had it before; without an address, the
+    /// same for the same attachment.
+    ///
+    /// The kernel's announcement (`arp_notify`) comes before the bridge's port forwards, and reaches nobody.
+    public func containerMAC(_ addresses: [CNIResult.Address]) -> MACAddress {
+        guard let first = addresses.first else { return MACAddress(locallyAdministered: Self.number(digest, at: 16)) }
+        let owner = SHA512.digest("\(attachment.network)/\(first.address.address)".utf8)
+        return MACAddress(locallyAdministered: Self.number(owner, at: 16))
+    }
 
     /// The host end's MAC.
-    public var hostMAC: MACAddress { MACAddress(locallyAdministered: number(at: 24)) }
+    public var hostMAC: MACAddress { MACAddress(locallyAdministered: Self.number(digest, at: 24)) }
 
-    private func number(at offset: Int) -> UInt64 { digest[offset..<offset + 8].reduce(0) { $0 << 8 | UInt64($1) } }
+    private static func number(_ digest: [UInt8], at offset: Int) -> UInt64 {
+        digest[offset..<offset + 8].reduce(0) { $0 << 8 | UInt64($1) }
+    }
 
     /// Lower-case base 32 (RFC 4648 alphabet) of the leading bits.
     private static func base32(_ bytes: [UInt8], characters: Int) -> String {

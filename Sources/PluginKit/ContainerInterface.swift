@@ -25,7 +25,7 @@ public struct ContainerInterface: Sendable {
 
     private var hasIPv6: Bool { addresses.contains { $0.address.family == .ipv6 } }
 
-    /// The steps in order: parameters, addresses (before the link is up, so that they are announced), up, routes.
+    /// The steps in order: parameters, addresses, up, routes.
     public var steps: [Step] {
         var steps: [Step] = []
         if hasIPv6 {
@@ -40,19 +40,26 @@ public struct ContainerInterface: Sendable {
                 .setParameters(
                     [.init("net/ipv6/conf/\(name)/keep_addr_on_down", "1")], .container, isOptional: false))
         }
-        // The kernel announces the addresses itself when the link comes up: a gratuitous ARP per IPv4 address.
-        var announcing = [Step.Parameter("net/ipv4/conf/\(name)/arp_notify", "1")]
-        if detectsDuplicates {
-            announcing.append(.init("net/ipv6/conf/\(name)/enhanced_dad", "1"))
+        // Without an IPv6 address the kernel's own choice stands for the link-local one: detection begins some time after the
+        // link is up, and its packets do not go to all ports of the bridge while the plugin wants to go on.
+        if hasIPv6 || detectsDuplicates {
+            var detection = [Step.Parameter("net/ipv6/conf/\(name)/accept_dad", detectsDuplicates ? "1" : "0")]
+            if detectsDuplicates { detection.insert(.init("net/ipv6/conf/\(name)/enhanced_dad", "1"), at: 0) }
+            steps.append(.setParameters(detection, .container, isOptional: true))
         }
-        announcing.append(.init("net/ipv6/conf/\(name)/accept_dad", detectsDuplicates ? "1" : "0"))
-        steps.append(.setParameters(announcing, .container, isOptional: true))
         for address in addresses {
             // `accept_dad` alone leaves the address tentative until a kernel thread has looked at it.
             let skipsDetection = address.address.family == .ipv6 && !detectsDuplicates
             steps.append(.addAddress(address.address, link: name, .container, skipsDetection: skipsDetection))
         }
-        steps.append(.changeLink(name, LinkChange { $0.isUp = true }, .container))
+        steps.append(
+            .changeLink(
+                name,
+                LinkChange {
+                    $0.isUp = true
+                    // Whenever it comes up again: now its port does not forward yet.
+                    $0.announcesAddresses = true
+                }, .container))
         if hasIPv6, detectsDuplicates {
             steps.append(.awaitDuplicateAddressDetection(link: name, .container))
         }

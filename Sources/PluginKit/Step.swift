@@ -40,6 +40,8 @@ public enum Step: Equatable, Sendable {
     case redirect(from: String, to: String)
     /// `sysctl -w …`; with `isOptional`, a parameter the kernel does not have or does not let us write is passed over.
     case setParameters([Parameter], Place, isOptional: Bool)
+    /// `sysctl -w net.ipv4.ip_forward=1` or `net.ipv6.conf.all.forwarding=1` on the host, unless it is.
+    case enableForwarding(AddressFamily)
     /// Waits until no IPv6 address of the link is tentative; at most five seconds.
     case awaitDuplicateAddressDetection(link: String, Place)
     /// Waits until a bridge port forwards; at most five seconds.

@@ -26,6 +26,7 @@ public final class StepExecutor {
     /// Links made by this executor: what happens on them goes away with them and needs no undo of its own.
     private var made: Set<LinkKey> = []
     private var known: [LinkKey: Link] = [:]
+    private var indices: [LinkKey: Int32] = [:]
 
     private struct LinkKey: Hashable {
         let name: String
@@ -47,16 +48,13 @@ public final class StepExecutor {
         case .createLink(let spec, let place): return try create(spec, place)
         case .changeLink(let name, let change, let master, let place):
             return try self.change(name, change, master: master, place)
-        case .changePort(let name, let change):
-            let link = try self.link(name, .host)
-            try host.changePort(index: link.index, change)
-            return undoPort(link, change)
+        case .changePort(let name, let change): return try changePort(name, change)
         case .addVLAN(let vlan, let port):
-            let index = try link(port, .host).index
+            let index = try index(port, .host)
             try host.addVLAN(vlan, port: index)
             return undo(port, .host) { try $0.removeVLAN(vlan.identifier, port: index) }
         case .removeDefaultVLANs(let port):
-            let index = try link(port, .host).index
+            let index = try index(port, .host)
             for vlan in try host.vlans(port: index) { try host.removeVLAN(vlan.identifier, port: index) }
             return nil
         case .requireVLANFiltering(let bridge):
@@ -67,12 +65,12 @@ public final class StepExecutor {
         case .addAddress(let prefix, let name, let place, let skipsDetection):
             return try addAddress(prefix, name, place, skipsDetection: skipsDetection)
         case .removeAddress(let prefix, let name, let place):
-            let address = InterfaceAddress(link: try link(name, place).index, prefix: prefix)
+            let address = InterfaceAddress(link: try index(name, place), prefix: prefix)
             try stack(place).removeAddress(address)
             return undo(name, place) { try $0.addAddress(address) }
         case .addRoute(let route, let name, let place):
             var route = route
-            route.link = try link(name, place).index
+            route.link = try index(name, place)
             do {
                 try stack(place).addRoute(route)
             } catch let error as NetlinkError where error.isAlreadyThere {
@@ -83,20 +81,15 @@ public final class StepExecutor {
         case .addTokenBucket, .addIngress, .redirect: return try shape(step)
         case .setParameters(let parameters, let place, let isOptional):
             return try set(parameters, place, isOptional: isOptional)
+        case .enableForwarding(let family): return try enableForwarding(family)
         case .awaitDuplicateAddressDetection(let name, let place):
             try awaitAddresses(name, place)
             return nil
         case .awaitForwarding(let port):
-            let index = try link(port, .host).index
-            var seen: Link?
-            let forwards = try host.awaitLink(index: index, milliseconds: 5000) {
-                seen = $0
-                return $0.port?.state == 3
-            }
+            let forwards = try host.awaitLink(index: try index(port, .host), milliseconds: 5000) { $0.port?.state == 3 }
             guard forwards else {
                 throw StepError.timedOut("bridge port in error state: \(port) does not forward")
             }
-            if let seen { remember(seen, .host) }
             return nil
         }
     }
@@ -116,17 +109,21 @@ public final class StepExecutor {
 
     /// The link as it was last read; what this executor has done to a link of its own making since may not show.
     func link(_ name: String, _ place: Place) throws -> Link {
-        guard let link = try linkIfThere(name, place) else { throw StepError.linkMissing(name) }
+        let key = LinkKey(name: name, place: place)
+        if let link = known[key] { return link }
+        guard let link = try stack(place).link(named: name) else { throw StepError.linkMissing(name) }
+        known[key] = link
         return link
     }
 
-    /// The same, nil when there is no such link.
-    func linkIfThere(_ name: String, _ place: Place) throws -> Link? {
+    /// A link's number; one of our own making is not read for it.
+    func index(_ name: String, _ place: Place) throws -> Int32 {
         let key = LinkKey(name: name, place: place)
-        if let link = known[key] { return link }
-        let link = try stack(place).link(named: name)
-        known[key] = link
-        return link
+        if !made.contains(key) { return try link(name, place).index }
+        if let index = indices[key] { return index }
+        guard let index = try stack(place).summary(ofLink: name)?.index else { throw StepError.linkMissing(name) }
+        indices[key] = index
+        return index
     }
 
     /// An undo for a change on a link; none when the link itself is ours to remove.
@@ -160,20 +157,15 @@ public final class StepExecutor {
 
     private func change(_ name: String, _ change: LinkChange, master: String?, _ place: Place) throws -> Undo? {
         var change = change
-        let before = try link(name, place)
-        if let master { change.master = try link(master, place).index }
-        let stack = try stack(place)
-        do {
-            try stack.changeLink(index: before.index, change)
-        } catch {
-            if change.vlanFiltering == true, error.errno == .notSupported {
-                throw StepError.noVLANFiltering(bridge: name)
-            }
-            throw error
-        }
+        if let master { change.master = try index(master, place) }
         let key = LinkKey(name: name, place: place)
-        // Only undos need to know how a link is just now, and what is done to a link of our own needs none.
-        if made.contains(key) { return nil }
+        // Only undos need to know how a link was, and what is done to a link of our own needs none.
+        if made.contains(key) {
+            try self.change(name, index: index(name, place), change, place)
+            return nil
+        }
+        let before = try link(name, place)
+        try self.change(name, index: before.index, change, place)
         known[key] = nil
         let inverse = LinkChange {
             if change.isUp != nil { $0.isUp = before.isUp }
@@ -189,7 +181,25 @@ public final class StepExecutor {
         return undo(name, place) { try $0.changeLink(index: before.index, inverse) }
     }
 
-    private func undoPort(_ link: Link, _ change: BridgePortChange) -> Undo? {
+    private func change(_ name: String, index: Int32, _ change: LinkChange, _ place: Place) throws {
+        let stack = try stack(place)
+        do {
+            try stack.changeLink(index: index, change)
+        } catch {
+            if change.vlanFiltering == true, error.errno == .notSupported {
+                throw StepError.noVLANFiltering(bridge: name)
+            }
+            throw error
+        }
+    }
+
+    private func changePort(_ name: String, _ change: BridgePortChange) throws -> Undo? {
+        if made.contains(LinkKey(name: name, place: .host)) {
+            try host.changePort(index: index(name, .host), change)
+            return nil
+        }
+        let link = try link(name, .host)
+        try host.changePort(index: link.index, change)
         guard let before = link.port else { return nil }
         let inverse = BridgePortChange(
             hairpin: change.hairpin == nil ? nil : before.hairpin,
@@ -202,7 +212,7 @@ public final class StepExecutor {
 
     private func addAddress(_ prefix: IPPrefix, _ name: String, _ place: Place, skipsDetection: Bool) throws -> Undo? {
         let address = InterfaceAddress(
-            link: try link(name, place).index, prefix: prefix, flags: skipsDetection ? 0x02 : 0)
+            link: try index(name, place), prefix: prefix, flags: skipsDetection ? 0x02 : 0)
         do {
             try stack(place).addAddress(address)
         } catch let error as NetlinkError where error.isAlreadyThere {
@@ -224,6 +234,13 @@ public final class StepExecutor {
         return { _ = try stack.exchangeParameters(old.reversed(), passingOverFailures: true) }
     }
 
+    private func enableForwarding(_ family: AddressFamily) throws -> Undo? {
+        // Where it cannot be asked for it is tried.
+        if (try? host.forwards(family)) == true { return nil }
+        let key = family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"
+        return try set([.init(key, "1")], .host, isOptional: false)
+    }
+
     private func isOfMadeLink(_ key: String, _ place: Place) -> Bool {
         made.contains { link in
             guard link.place == place else { return false }
@@ -233,7 +250,7 @@ public final class StepExecutor {
 
     private func awaitAddresses(_ name: String, _ place: Place) throws {
         let stack = try stack(place)
-        let index = try link(name, place).index
+        let index = try index(name, place)
         let settled = try stack.awaitAddresses(link: index, milliseconds: 5000) { addresses in
             !addresses.contains { $0.isTentative && !$0.isDuplicate }
         }

@@ -51,6 +51,8 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable {
     public static let outOfRange = Errno(rawValue: ERANGE)
     /// Operation not supported. The corresponding C error is `EOPNOTSUPP`.
     public static let notSupported = Errno(rawValue: EOPNOTSUPP)
+    /// Address family not supported. The corresponding C error is `EAFNOSUPPORT`.
+    public static let addressFamilyNotSupported = Errno(rawValue: EAFNOSUPPORT)
     /// Address already in use. The corresponding C error is `EADDRINUSE`.
     public static let addressInUse = Errno(rawValue: EADDRINUSE)
     /// Address not available. The corresponding C error is `EADDRNOTAVAIL`.

@@ -200,6 +200,36 @@ struct BridgeAddressTests {
         #expect(try lab.link("br0")?["address"]?.string == mac)
     }
 
+    @Test(
+        "Neighbours reach an address's new owner at once",
+        .enabled(if: !Plugins.areReference, "the reference's announcement is lost: its port does not forward yet"))
+    func movedAddress() throws {
+        let lab = try Lab(containers: 3)
+        var config = Inputs.bridge("1.0.0")
+        config["ipam"] = [
+            "type": "host-local",
+            "ranges": [
+                [["subnet": "10.1.2.0/24", "rangeStart": "10.1.2.50", "rangeEnd": "10.1.2.51"]],
+                [["subnet": "2001:db8::/64", "rangeStart": "2001:db8::50", "rangeEnd": "2001:db8::51"]],
+            ],
+        ]
+        try lab.add(config)
+        let moving = ["10.1.2.51/24", "2001:db8::51/64"]
+        for id in ["c1", "c2"] {
+            let (added, result) = try lab.add(config, containerID: id)
+            #expect(result.addresses == moving)
+            // An entry with another MAC would be doubted only after five seconds.
+            for address in ["10.1.2.51", "2001:db8::51"] {
+                for place in ["c0", nil] {
+                    #expect(throws: Never.self, "\(address) from \(place ?? "the host")") {
+                        try lab.tool("ping", "-c1", "-W3", address, in: place)
+                    }
+                }
+            }
+            try lab.delete(added, containerID: id)
+        }
+    }
+
     @Test("Nothing stays reserved when ADD fails after the addresses", arguments: Plugins.versions)
     func releasedOnFailure(_ version: String) throws {
         let lab = try Lab()

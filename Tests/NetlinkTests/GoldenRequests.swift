@@ -82,6 +82,15 @@ enum GoldenRequests {
         ),
         ("change-link-empty-alias", .changeLink(index: 7, LinkChange { $0.alias = "" })),
         ("change-link-vlan-filtering", .changeLink(index: 7, LinkChange { $0.vlanFiltering = true })),
+        (
+            "change-link-families",
+            .changeLink(
+                index: 7,
+                LinkChange {
+                    $0.addressGeneration = IPv6AddressGeneration.none
+                    $0.announcesAddresses = true
+                })
+        ),
         ("delete-link", .deleteLink(index: 7)),
         (
             "change-port",

@@ -105,6 +105,14 @@ final class FakeStack: NetworkStack {
 
     func link(index: Int32) throws(NetlinkError) -> Link? { here.links[index] }
 
+    func summary(ofLink name: String) throws(NetlinkError) -> LinkSummary? {
+        try link(named: name).map { LinkSummary(index: $0.index, mtu: $0.mtu, mac: $0.mac) }
+    }
+
+    func forwards(_ family: AddressFamily) throws(NetlinkError) -> Bool {
+        here.parameters[family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"] == "1"
+    }
+
     func links() throws(NetlinkError) -> [Link] { here.links.values.sorted { $0.index < $1.index } }
 
     func createLink(_ spec: LinkSpec) throws(NetlinkError) {

@@ -42,6 +42,8 @@ final class FaultyStack: NetworkStack {
 
     func link(named name: String) throws(NetlinkError) -> Link? { try real.link(named: name) }
     func link(index: Int32) throws(NetlinkError) -> Link? { try real.link(index: index) }
+    func summary(ofLink name: String) throws(NetlinkError) -> LinkSummary? { try real.summary(ofLink: name) }
+    func forwards(_ family: AddressFamily) throws(NetlinkError) -> Bool { try real.forwards(family) }
     func links() throws(NetlinkError) -> [Link] { try real.links() }
     func vlans(port index: Int32) throws(NetlinkError) -> [PortVLAN] { try real.vlans(port: index) }
     func addresses(link index: Int32?) throws(NetlinkError) -> [InterfaceAddress] { try real.addresses(link: index) }

@@ -21,6 +21,7 @@
 #include <linux/magic.h>
 #include <linux/neighbour.h>
 #include <linux/net_namespace.h>
+#include <linux/netconf.h>
 #include <linux/nsfs.h>
 #include <linux/netlink.h>
 #include <linux/fib_rules.h>
@@ -54,6 +55,9 @@
 /// The suite's one version number: about lines, the ELF note, `--version`.
 #define SWIFTLET_VERSION "0.1.0"
 
+// Of linux/ip.h, whose types the C library has its own of.
+enum { SWIFTLET_IPV4_DEVCONF_ARP_NOTIFY = 22, SWIFTLET_IPV4_DEVCONF_ROUTE_LOCALNET = 26 };
+
 /// `open(2)` with a mode (variadic in C).
 int swiftlet_open(const char *path, int flags, mode_t mode);
 /// `openat(2)` with a mode (variadic in C).
@@ -83,6 +87,9 @@ int swiftlet_netlink_options(int descriptor);
 /// `recvfrom(2)` on a netlink socket with the sender's port id (its address argument is a union in C). A result larger
 /// than `size` is the size of a datagram that was cut off and lost.
 ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender);
+/// A link's index, MTU and Ethernet address (`SIOCGIFINDEX`, `SIOCGIFMTU`, `SIOCGIFHWADDR`) in the network namespace of any
+/// socket. Returns whether it has such an address, or -1.
+int swiftlet_link_summary(int descriptor, const char *name, int *index, int *mtu, uint8_t mac[6]);
 /// `sendto(2)` of a whole Ethernet frame on a packet socket by the link of that index. Returns 0 or -1.
 int swiftlet_send_frame(int descriptor, int link, const void *frame, size_t size);
 /// `connect(2)` to a Unix socket; `name` is a path or, when `is_abstract`, a name without its leading NUL. Returns 0 or -1.

@@ -32,6 +32,8 @@ public struct Link: Equatable, Sendable {
     public var port: BridgePort?
     /// What a VXLAN is set to; nil for other kinds.
     public var vxlan: VXLANState?
+    /// Whether 127.0.0.0/8 may be routed by the link (`net.ipv4.conf.NAME.route_localnet`).
+    public var routesLocalnet = false
 
     /// Makes a link value, for fakes and tests.
     public init(index: Int32, name: String, kind: String? = nil, mac: MACAddress? = nil, mtu: UInt32 = 1500) {
@@ -50,6 +52,32 @@ public struct Link: Equatable, Sendable {
     public var isPromiscuous: Bool { flags & 0x100 != 0 }
     /// `IFF_ALLMULTI` set by the administrator.
     public var isAllMulticast: Bool { flags & 0x200 != 0 }
+}
+
+/// What a link's name stands for, asked without waiting for those who are changing links (`SIOCGIFINDEX`, `SIOCGIFMTU`,
+/// `SIOCGIFHWADDR`, netdevice(7)).
+public struct LinkSummary: Equatable, Sendable {
+    /// The interface's number in its namespace.
+    public var index: Int32
+    /// The largest packet in bytes.
+    public var mtu: UInt32
+    /// The Ethernet address; nil for links without one.
+    public var mac: MACAddress?
+
+    /// Makes a summary, for fakes and tests.
+    public init(index: Int32, mtu: UInt32, mac: MACAddress?) {
+        self.index = index
+        self.mtu = mtu
+        self.mac = mac
+    }
+}
+
+/// How a link comes by its IPv6 link-local address (`IN6_ADDR_GEN_MODE_*`).
+public enum IPv6AddressGeneration: UInt8, Sendable {
+    /// From its MAC.
+    case eui64 = 0
+    /// Not at all, unless somebody adds one.
+    case none = 1
 }
 
 /// A bridge's own settings (`IFLA_BR_*`).
@@ -223,6 +251,10 @@ public struct LinkChange: Equatable, Sendable {
     public var namespace: Int32?
     /// For bridges: `type bridge vlan_filtering 0|1`.
     public var vlanFiltering: Bool?
+    /// `addrgenmode eui64|none`; passed over where the link has no IPv6.
+    public var addressGeneration: IPv6AddressGeneration?
+    /// `sysctl -w net.ipv4.conf.NAME.arp_notify=0|1`: whether addresses are announced when the link comes up the next time.
+    public var announcesAddresses: Bool?
 
     /// No change at all.
     public init() {}

@@ -133,6 +133,24 @@ extension MessageBuilder {
                 info.nest(IFLA_INFO_DATA) { $0.put(IFLA_BR_VLAN_FILTERING, UInt8(filtering ? 1 : 0)) }
             }
         }
+        putFamilies(change)
+    }
+
+    /// What the address families keep about the link.
+    private mutating func putFamilies(_ change: LinkChange) {
+        if change.announcesAddresses == nil, change.addressGeneration == nil { return }
+        nest(IFLA_AF_SPEC) { families in
+            if let announces = change.announcesAddresses {
+                families.nest(Int(AF_INET)) { family in
+                    family.nest(IFLA_INET_CONF) {
+                        $0.put(Int(SWIFTLET_IPV4_DEVCONF_ARP_NOTIFY), UInt32(announces ? 1 : 0))
+                    }
+                }
+            }
+            if let generation = change.addressGeneration {
+                families.nest(Int(AF_INET6)) { $0.put(IFLA_INET6_ADDR_GEN_MODE, generation.rawValue) }
+            }
+        }
     }
 
     mutating func appendDelete(index: Int32) {
@@ -199,7 +217,20 @@ extension Link {
         case IFLA_TXQLEN: transmitQueueLength = value.integer(UInt32.self)
         case IFLA_OPERSTATE: operationalState = value.integer(UInt8.self) ?? 0
         case IFLA_LINKINFO: readInformation(value)
+        case IFLA_AF_SPEC: readFamilies(value)
         default: break
+        }
+    }
+
+    private mutating func readFamilies(_ families: RawSpan) {
+        AttributeReader.forEach(in: families) { family, values in
+            guard family == Int(AF_INET) else { return }
+            AttributeReader.forEach(in: values) { type, settings in
+                // All of them as 32-bit numbers, the first of which is number 1.
+                let offset = (Int(SWIFTLET_IPV4_DEVCONF_ROUTE_LOCALNET) - 1) * 4
+                guard type == IFLA_INET_CONF else { return }
+                routesLocalnet = settings.integer(UInt32.self, at: offset).map { $0 != 0 } ?? false
+            }
         }
     }
 

@@ -45,6 +45,9 @@ public protocol NetworkStack: TrafficControl, ForwardingTables {
     func link(named name: String) throws(NetlinkError) -> Link?
     /// The link of that index, nil when there is none.
     func link(index: Int32) throws(NetlinkError) -> Link?
+    /// What a name stands for, nil when there is no such link. It does not wait for those who are changing links; meant for
+    /// links that are known to be there, as the kernel looks for a driver for any other name.
+    func summary(ofLink name: String) throws(NetlinkError) -> LinkSummary?
     /// All links. Equivalent: `ip -d link show`.
     func links() throws(NetlinkError) -> [Link]
     /// Makes a link; `EEXIST` when the name is taken. Equivalent: `ip link add …`.
@@ -100,6 +103,8 @@ public protocol NetworkStack: TrafficControl, ForwardingTables {
 
     // MARK: Parameters
 
+    /// Whether packets of a family are forwarded between the namespace's links. Equivalent: `ip netconf show`, of `all`.
+    func forwards(_ family: AddressFamily) throws(NetlinkError) -> Bool
     /// Reads a kernel parameter in this namespace ("net/ipv4/ip_forward"). Equivalent: `sysctl -n`.
     func parameter(_ key: String) throws(SystemError) -> String
     /// Writes a kernel parameter in this namespace. Equivalent: `sysctl -w`.

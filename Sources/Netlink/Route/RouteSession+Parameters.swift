@@ -1,6 +1,23 @@
+public import NetworkTypes
 public import System
 
 extension RouteSession {
+    /// Whether packets of a family are forwarded between the namespace's links. Equivalent: `ip netconf show`, of `all`.
+    ///
+    /// The same as the parameters `net/ipv4/ip_forward` and `net/ipv6/conf/all/forwarding`, without looking a file up that
+    /// every namespace has one of.
+    public func forwards(_ family: AddressFamily) throws(NetlinkError) -> Bool {
+        do {
+            return try session.query {
+                $0.appendGetConfiguration(family)
+            } decode: { _, payload in
+                readForwarding(payload)
+            }
+        } catch {
+            throw NetlinkError(error, "read forwarding of", "\(family)")
+        }
+    }
+
     /// Reads a kernel parameter in the session's namespace. Equivalent: `sysctl -n`.
     public func parameter(_ key: String) throws(SystemError) -> String {
         try inside { () throws(SystemError) in try Sysctl.read(key) }

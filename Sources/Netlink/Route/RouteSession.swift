@@ -77,6 +77,21 @@ public final class RouteSession: NetworkStack {
         }
     }
 
+    /// What a name stands for, nil when there is no such link. It does not wait for those who are changing links; meant for
+    /// links that are known to be there, as the kernel looks for a driver for any other name.
+    public func summary(ofLink name: String) throws(NetlinkError) -> LinkSummary? {
+        var index: Int32 = 0
+        var mtu: Int32 = 0
+        var mac = [UInt8](repeating: 0, count: 6)
+        let found = unsafe swiftlet_link_summary(session.descriptor, name, &index, &mtu, &mac)
+        guard found >= 0 else {
+            let errno = Errno.current
+            if errno == .noSuchDevice { return nil }
+            throw NetlinkError(operation: "read link", subject: name, errno: errno)
+        }
+        return LinkSummary(index: index, mtu: UInt32(clamping: mtu), mac: found == 0 ? nil : MACAddress(bytes: mac))
+    }
+
     /// All links. Equivalent: `ip -d link show`.
     public func links() throws(NetlinkError) -> [Link] {
         try dump("list", "links") {
@@ -99,7 +114,15 @@ public final class RouteSession: NetworkStack {
     ///
     /// Setting `vlanFiltering`, to either value, is `EOPNOTSUPP` on a kernel without VLAN filtering.
     public func changeLink(index: Int32, _ change: LinkChange) throws(NetlinkError) {
-        try perform(.changeLink(index: index, change))
+        do {
+            try perform(.changeLink(index: index, change))
+        } catch {
+            // The kernel looks at this before it does anything: no IPv6 at all, or an MTU that is too small for it.
+            guard change.addressGeneration != nil, error.errno == .addressFamilyNotSupported else { throw error }
+            var rest = change
+            rest.addressGeneration = nil
+            try perform(.changeLink(index: index, rest))
+        }
     }
 
     /// Removes a link, a veth with its other end. Equivalent: `ip link delete …`.

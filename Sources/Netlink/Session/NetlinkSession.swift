@@ -36,6 +36,9 @@ public final class NetlinkSession {
         self.transport = transport
     }
 
+    /// The socket's descriptor: by it other questions about its network namespace can be asked.
+    var descriptor: Int32 { transport.descriptor }
+
     // MARK: Exchanges
 
     /// Sends one request that the kernel acknowledges; `build` must set `NLM_F_ACK`.

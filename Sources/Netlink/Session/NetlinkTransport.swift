@@ -16,6 +16,8 @@ enum Reception: Equatable {
 protocol NetlinkTransport: AnyObject {
     /// Our port id, which every answer must carry.
     var port: UInt32 { get }
+    /// The socket's descriptor, -1 when there is no socket.
+    var descriptor: Int32 { get }
     /// Sends the builder's messages as one datagram.
     func send(_ messages: borrowing MessageBuilder) throws(Errno)
     /// Receives one datagram from the kernel.
@@ -25,5 +27,6 @@ protocol NetlinkTransport: AnyObject {
 }
 
 extension NetlinkTransport {
+    var descriptor: Int32 { -1 }
     func makeRoom(forSending bytes: Int, answers: Int) {}
 }

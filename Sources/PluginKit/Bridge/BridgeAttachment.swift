@@ -67,7 +67,7 @@ public struct BridgeAttachment {
             for step in plan.forwarding {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
             }
-            let result = try complete(plan.result, version, host, executor)
+            let result = try complete(plan.result, version, executor)
             // A result the asked version cannot express must fail while everything can still be taken back.
             _ = try result.document(version)
             return result
@@ -83,7 +83,7 @@ public struct BridgeAttachment {
         }
         if settings.checksSource {
             // Bridges' own frames are nf_tables' alone.
-            let bound = AntiSpoof(link: tag.linkName, mac: settings.mac ?? tag.containerMAC)
+            let bound = AntiSpoof(link: tag.linkName, mac: settings.mac ?? tag.containerMAC(addresses))
             rules.append((.antiSpoof(bound), .nftables))
         }
         return rules
@@ -152,21 +152,14 @@ public struct BridgeAttachment {
 
     /// Fills in what only the kernel knows: the MTUs, and the MAC of a bridge somebody else made.
     private func complete(
-        _ result: CNIResult, _ version: SpecVersion, _ host: any NetworkStack, _ executor: StepExecutor
+        _ result: CNIResult, _ version: SpecVersion, _ executor: StepExecutor
     ) throws -> CNIResult {
         var result = result
         for index in result.interfaces.indices {
             let interface = result.interfaces[index]
-            let found: Link?
-            if interface.sandbox != nil {
-                found = try executor.linkIfThere(interface.name, .container)
-            } else if interface.name == tag.linkName {
-                found = try executor.linkIfThere(interface.name, .host)
-            } else {
-                // The bridge may have taken another MAC when the port joined it.
-                found = try host.link(named: interface.name)
-            }
-            guard let link = found else { continue }
+            // The bridge may have taken another MAC when the port joined it.
+            let place = interface.sandbox == nil ? Place.host : .container
+            guard let link = try executor.stack(place).summary(ofLink: interface.name) else { continue }
             // Results have had an MTU since 1.1.0.
             if version >= .v1_1_0 { result.interfaces[index].mtu = Int(link.mtu) }
             result.interfaces[index].mac = link.mac?.description

@@ -67,7 +67,8 @@ struct BridgePlan: Equatable {
         layer3.resolve()
         try plan.prepareBridge(input, observed)
         if settings.isGateway { try plan.prepareGateway(input, observed, layer3.gatewayPrefixes) }
-        plan.connect(input)
+        let mac = settings.mac ?? input.tag.containerMAC(layer3.addresses)
+        plan.connect(input, mac)
         if settings.hasIPAM {
             let interface = ContainerInterface(
                 name: input.interfaceName, addresses: layer3.addresses, routes: layer3.routes,
@@ -81,7 +82,7 @@ struct BridgePlan: Equatable {
             plan.own.append(.awaitForwarding(port: input.tag.linkName))
         }
         if settings.isGateway, !settings.isInternal { plan.enableForwarding(layer3.gatewayPrefixes) }
-        plan.describe(input, observed, layer3)
+        plan.describe(input, observed, layer3, mac)
         return plan
     }
 
@@ -154,22 +155,22 @@ struct BridgePlan: Equatable {
         }
     }
 
-    private mutating func connect(_ input: Input) {
+    private mutating func connect(_ input: Input, _ mac: MACAddress) {
         let settings = input.settings
         let port = input.tag.linkName
         let peer = LinkSpec.VethPeer(
-            name: input.interfaceName, mac: settings.mac ?? input.tag.containerMAC,
-            mtu: settings.mtu, namespace: input.namespace)
+            name: input.interfaceName, mac: mac, mtu: settings.mtu, namespace: input.namespace)
         own.append(
             .createLink(
                 LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: settings.mtu), .host))
-        own.append(.setParameters([.init("net/ipv6/conf/\(port)/accept_ra", "0")], .host, isOptional: true))
         own.append(
             .changeLink(
                 port,
                 LinkChange {
                     $0.alias = input.tag.alias
                     $0.isUp = true
+                    // What a port receives is the bridge's; an address of its own would only be announced to the container.
+                    $0.addressGeneration = IPv6AddressGeneration.none
                 }, master: settings.bridge, .host))
         own.append(
             .changePort(port, BridgePortChange(hairpin: settings.hairpin, isolated: settings.isIsolated)))
@@ -183,22 +184,19 @@ struct BridgePlan: Equatable {
     }
 
     private mutating func enableForwarding(_ gateways: [IPPrefix]) {
-        var parameters: [Step.Parameter] = []
-        if gateways.contains(where: { $0.family == .ipv4 }) { parameters.append(.init("net/ipv4/ip_forward", "1")) }
-        if gateways.contains(where: { $0.family == .ipv6 }) {
-            parameters.append(.init("net/ipv6/conf/all/forwarding", "1"))
+        for family in [AddressFamily.ipv4, .ipv6] where gateways.contains(where: { $0.family == family }) {
+            forwarding.append(.enableForwarding(family))
         }
-        if !parameters.isEmpty { forwarding.append(.setParameters(parameters, .host, isOptional: false)) }
     }
 
-    private mutating func describe(_ input: Input, _ observed: BridgeObservation, _ layer3: Layer3) {
+    private mutating func describe(
+        _ input: Input, _ observed: BridgeObservation, _ layer3: Layer3, _ mac: MACAddress
+    ) {
         let settings = input.settings
         result.interfaces = [
             .init(name: settings.bridge, mac: (observed.bridge?.mac ?? input.bridgeMAC).description),
             .init(name: input.tag.linkName, mac: input.tag.hostMAC.description),
-            .init(
-                name: input.interfaceName,
-                mac: (settings.mac ?? input.tag.containerMAC).description, sandbox: input.sandbox),
+            .init(name: input.interfaceName, mac: mac.description, sandbox: input.sandbox),
         ]
         if settings.vlan != nil, settings.isGateway {
             result.interfaces.append(

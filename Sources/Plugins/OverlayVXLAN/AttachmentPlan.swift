@@ -50,10 +50,10 @@ struct AttachmentPlan: Equatable {
         plan.steps.append(
             .createLink(
                 LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: input.mtu), .host))
-        plan.steps.append(.setParameters([.init("net/ipv6/conf/\(port)/accept_ra", "0")], .host, isOptional: true))
         let change = LinkChange {
             $0.alias = input.tag.alias
             $0.isUp = true
+            $0.addressGeneration = IPv6AddressGeneration.none
         }
         plan.steps.append(.changeLink(port, change, master: OverlaySegment.bridgeName, .host))
         let routes = routes(input, addresses)

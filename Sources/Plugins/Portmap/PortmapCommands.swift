@@ -111,7 +111,7 @@ public struct PortmapCommands: PluginCommands {
         let host = try system.hostStack()
         let routes = try host.routes(family: .ipv4).filter { $0.table == nil && $0.destination.contains(address) }
         guard let route = routes.max(by: { $0.destination.length < $1.destination.length }), let index = route.link,
-            let link = try host.link(index: index)
+            let link = try host.link(index: index), !link.routesLocalnet
         else { return }
         // Shared by all containers behind the bridge; nothing takes it back, others may rely on it.
         _ = try host.exchangeParameters(
