@@ -242,6 +242,34 @@ import Testing
         #expect(simulator.breaches == [])
     }
 
+    /// Who asked no longer when the loan came does not keep the address from those who ask next.
+    @Test(arguments: [false, true]) func whoGaveUpBorrowsNothing(ownerHeard: Bool) throws {
+        let simulator = try simulator(seeds(2))
+        let wanted = try address("192.168.0.3")
+        simulator.isLost = { bytes, _ in
+            switch try? BlockMessage(bytes).body {
+            case .lend?: true
+            case .borrow?: !ownerHeard
+            default: false
+            }
+        }
+        let addition = simulator.add(1, fixed: wanted)
+        simulator.run(milliseconds(300))
+        #expect(simulator.hosts[0].allocator?.lent.isEmpty == !ownerHeard)
+        simulator.giveUp(1, addition)
+        simulator.isLost = { _, _ in false }
+        if ownerHeard {
+            simulator.run(seconds(5))
+            #expect(simulator.hosts[0].allocator?.lent.isEmpty == true)
+        }
+        #expect(simulator.hosts[1].allocator?.borrowed == [])
+        simulator.add(1, fixed: wanted)
+        simulator.run(seconds(1))
+        #expect(simulator.hosts[1].reserved == [wanted])
+        #expect(simulator.disagreement() == nil)
+        #expect(simulator.breaches == [])
+    }
+
     /// What was returned and borrowed again is not ended by the first return when it comes once more.
     @Test func aLateReturnEndsNothing() throws {
         let simulator = try simulator(seeds(2))

@@ -132,10 +132,14 @@ struct Schedule {
         let layout = simulator.layouts[random.below(simulator.layouts.count)]
         let block = random.below(layout.count)
         let numbers = layout.numbers(of: block)
-        simulator.add(
+        let addition = simulator.add(
             number,
             fixed: IPAddress(
                 family: layout.subnet.family, number: UInt128.random(in: numbers, using: &random)))
+        guard random.chance(0.3) else { return }
+        simulator.schedule(
+            .action { [unowned simulator] in simulator.giveUp(number, addition) },
+            in: random.time(0...milliseconds(1500)))
     }
 
     private mutating func split() {

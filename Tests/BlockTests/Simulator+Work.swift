@@ -11,14 +11,28 @@ extension Simulator {
     // MARK: Plugins
 
     /// Begins an ADD; with an address, for that one.
-    func add(_ number: Int, subnet: Int = 0, fixed: IPAddress? = nil) {
+    ///
+    /// - Returns: its number.
+    @discardableResult
+    func add(_ number: Int, subnet: Int = 0, fixed: IPAddress? = nil) -> Int {
         let host = hosts[number]
-        guard host.isRunning else { return }
         let addition = nextNumber
+        guard host.isRunning else { return addition }
         nextNumber += 1
         host.additions[addition] = Addition(
             number: addition, subnet: subnet, fixed: fixed, deadline: now + seconds(5))
         request(number, addition)
+        return addition
+    }
+
+    /// An ADD for an address of its choice does not wait any longer.
+    func giveUp(_ number: Int, _ addition: Int) {
+        let host = hosts[number]
+        guard let item = host.additions[addition], item.fixed != nil, let token = item.token else { return }
+        note("host \(number) gives up \(item.fixed?.description ?? "")")
+        host.operations[token] = nil
+        finish(number, addition)
+        give(.command(.giveUp(token: token)), to: number)
     }
 
     private func request(_ number: Int, _ addition: Int) {

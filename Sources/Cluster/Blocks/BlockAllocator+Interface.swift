@@ -90,9 +90,12 @@ extension BlockAllocator {
         /// An ADD wants this very address, wherever it belongs. Ends with `granted` or `refused`. The grant is a loan if
         /// another host owns the block: then `borrowed` has it, and it is refused to all others until it is returned.
         case borrow(IPAddress, token: UInt64)
+        /// Nobody waits for this `borrow` any more: it ends without a word, and a loan that comes all the same goes back. A
+        /// `need` goes on, since it holds nothing and what it finds is there for the next. Unknown ones are ignored.
+        case giveUp(token: UInt64)
         /// A borrowed address is free again: its container is gone, or the ADD that borrowed it failed. At the start the
         /// shell returns all of `borrowed` that are neither in use nor wanted by an ADD under way. Unknown ones are
-        /// ignored.
+        /// ignored. One that is kept without use is refused to everybody, here as well.
         case returnLoan(IPAddress)
         /// All addresses reserved on disk for this network, as the delegate's files have them. Given at the start, after
         /// each DEL or a few of them, and after an ADD that found no free address.

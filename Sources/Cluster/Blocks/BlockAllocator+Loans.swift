@@ -21,6 +21,9 @@ extension BlockAllocator {
         borrows.append(PendingBorrow(token: token, loan: loan, deadline: now + settings.patience))
     }
 
+    /// Who asked has gone: else the next to ask would find the address taken by nobody.
+    mutating func giveUp(_ token: UInt64) { borrows.removeAll { $0.token == token } }
+
     /// Ends what can be ended, and asks owners.
     mutating func endBorrows() {
         guard !borrows.isEmpty else { return }

@@ -205,6 +205,7 @@ public struct BlockAllocator: Sendable {
         switch command {
         case .need(let subnet, let token): need(subnet, token)
         case .borrow(let address, let token): borrow(address, token)
+        case .giveUp(let token): giveUp(token)
         case .returnLoan(let address): returnLoan(address)
         case .usage(let addresses): setUsage(addresses)
         case .withdrawn(let token, let isFree): finish(token, isFree: isFree)

@@ -43,6 +43,9 @@ extension ClusterNode {
             .peer($0.id, BlockAllocator.Standing($0.status))
         }
         network.isWritingBlocks = false
+        // The allocator before this one asked for them, and this one counts anew.
+        network.withdrawals = []
+        network.allocatorsMade += 1
         give(.start, to: network)
         fillUsage(network)
     }
@@ -86,7 +89,12 @@ extension ClusterNode {
                 network.withdrawals.append(
                     NetworkState.Withdrawal(span: span, token: token, waitingFor: Set(network.preparing.keys)))
                 finishWithdrawals(network)
-            case .granted(let token): blocksWaiting.removeValue(forKey: token)?(.granted)
+            case .granted(let token):
+                if let waiting = blocksWaiting.removeValue(forKey: token) {
+                    waiting(.granted)
+                } else if !network.unusedLoans().isEmpty {
+                    fillUsage(network)
+                }
             case .refused(let token, let refusal): blocksWaiting.removeValue(forKey: token)?(.refused(refusal))
             case .wake(let time):
                 let id = network.id
@@ -141,10 +149,13 @@ extension ClusterNode {
     ) async -> BlockOutcome {
         let token = token()
         let command = command(token)
+        let bound = NIOLoopBound(network, eventLoop: loop)
         return await withCheckedContinuation { continuation in
             blocksWaiting[token] = { continuation.resume(returning: $0) }
             _ = schedule(clock() + (patience ?? settings.blockPatience)) { node in
-                node.blocksWaiting.removeValue(forKey: token)?(.late)
+                guard let waiting = node.blocksWaiting.removeValue(forKey: token) else { return }
+                node.give(.command(.giveUp(token: token)), to: bound.value)
+                waiting(.late)
             }
             give(.command(command), to: network)
         }
@@ -164,6 +175,7 @@ extension ClusterNode {
                 bound.value.knownUse = addresses.count
                 bound.value.endedSince = 0
                 node.give(.command(.usage(addresses)), to: bound.value)
+                node.returnUnusedLoans(bound.value, reserved: addresses)
             }
         }
     }
@@ -227,12 +239,12 @@ extension ClusterNode {
     /// How long a DEL may take after its endpoint was taken back.
     private static let releaseTime: UInt64 = 5_000_000_000
 
-    private func reservations(_ network: NetworkState) -> EventLoopFuture<[IPAddress]> {
+    func reservations(_ network: NetworkState) -> EventLoopFuture<[IPAddress]> {
         let directory = "\(network.local.dataDirectory ?? Self.usualDataDirectory)/\(network.identity.name)"
         let own = network.endpoints.values.flatMap(\.addresses)
         let row = network.local.row
         return kernel.run(on: loop) { kernel in
-            let reserved = kernel.reservations(directory).filter { row.subnetIndex(of: $0) != nil }
+            let reserved = try kernel.reservations(directory).filter { row.subnetIndex(of: $0) != nil }
             return Array(Set(reserved + own)).sorted()
         }
     }
@@ -247,14 +259,16 @@ extension ClusterNode {
         finishWithdrawals(network)
     }
 
-    private func finishWithdrawals(_ network: NetworkState) {
+    func finishWithdrawals(_ network: NetworkState) {
         let ready = network.withdrawals.filter { $0.waitingFor.isEmpty }
         guard !ready.isEmpty else { return }
         guard network.isPastOldAdditions else { return awaitOldAdditions(network) }
         network.withdrawals.removeAll { $0.waitingFor.isEmpty }
+        let asker = network.allocatorsMade
         let bound = NIOLoopBound(network, eventLoop: loop)
         reservations(network).whenComplete { result in
             self.assumeIsolated { node in
+                guard bound.value.allocatorsMade == asker else { return }
                 for withdrawal in ready {
                     let isFree =
                         if case .success(let addresses) = result {
@@ -267,36 +281,6 @@ extension ClusterNode {
             }
         }
     }
-
-    /// Waits until the ADDs have ended that an earlier run of the daemon prepared, and of which only their lock tells. One that
-    /// has not taken its lock yet is refused when it tells of its container: ``isOurs(_:_:_:)``.
-    private func awaitOldAdditions(_ network: NetworkState) {
-        guard !network.isAwaitingOldAdditions else { return }
-        network.isAwaitingOldAdditions = true
-        let identity = network.identity
-        let bound = NIOLoopBound(network, eventLoop: loop)
-        kernel.run(on: loop) { try $0.passLock(identity) }.whenComplete { result in
-            self.assumeIsolated { node in
-                let network = bound.value
-                switch result {
-                case .success:
-                    network.isAwaitingOldAdditions = false
-                    network.isPastOldAdditions = true
-                    node.gotLock(network)
-                    node.finishWithdrawals(network)
-                case .failure(let error):
-                    if case .locked(let path)? = error as? OverlayError { node.missedLock(network, path) }
-                    _ = node.schedule(node.clock() + Self.lockPause) { node in
-                        bound.value.isAwaitingOldAdditions = false
-                        node.finishWithdrawals(bound.value)
-                    }
-                }
-            }
-        }
-    }
-
-    /// How long until a lock that somebody holds is tried again.
-    private static let lockPause: UInt64 = 50_000_000
 
     /// Whether an address that the delegate took out of our ranges for an ADD is still this host's: it was not given away
     /// since, to somebody who could not know of the ADD.

@@ -27,7 +27,8 @@ extension ClusterNode {
         let network = try adopt(definition, identity, id)
         let endpoint = identity.endpointIdentifier(containerID: containerID, interfaceName: interface)
         counts.additions += 1
-        network.preparing[endpoint] = clock() + settings.preparationLimit
+        network.preparing[endpoint] = NetworkState.Preparation(
+            deadline: clock() + settings.preparationLimit, addresses: ips)
         do {
             try await join(network)
             var ranges: [[AddressSpan]]?
@@ -37,6 +38,8 @@ extension ClusterNode {
             return answer(network, ranges)
         } catch {
             ended(endpoint, network)
+            // One address may have been lent before another was refused.
+            if !network.unusedLoans().isEmpty { fillUsage(network) }
             if !network.hasContainers { await leave(network) }
             throw error
         }
@@ -219,6 +222,10 @@ extension ClusterNode {
                     outcome = .refused(allocator.obstacle(subnet: index))
                 }
                 try check(outcome, "no address of \(subnet.prefix) for this host")
+            }
+            if !Set(wanted).isDisjoint(with: network.unusedLoans(except: endpoint)) {
+                // What an ADD before left is asked for anew: its owner may know better by now.
+                await returnUnusedLoans(network, except: endpoint)
             }
             for address in wanted {
                 let outcome = await ask(network) { .borrow(address, token: $0) }

@@ -147,7 +147,9 @@ extension ClusterNode {
         _ = schedule(clock() + settings.reconcileInterval) { node in
             for network in node.networks.values {
                 let now = node.clock()
-                for (endpoint, deadline) in network.preparing where deadline < now { node.ended(endpoint, network) }
+                for (endpoint, addition) in network.preparing where addition.deadline < now {
+                    node.ended(endpoint, network)
+                }
                 if network.isOn { node.reconcileSoon(network) }
                 // A DEL that could not tell us has given its address back all the same.
                 if network.allocator != nil { node.fillUsage(network) }
@@ -271,7 +273,7 @@ extension ClusterNode {
         let (identity, row) = (network.identity, network.local.row)
         let directory = "\(network.local.dataDirectory ?? Self.usualDataDirectory)/\(identity.name)"
         let found = try? await kernel.run(on: loop) { kernel in
-            let addresses = kernel.reservations(directory).filter { address in
+            let addresses = try kernel.reservations(directory).filter { address in
                 kernel.owner(of: address, in: directory).map { $0 == (words[2], words[3]) } ?? false
             }
             return (addresses, try kernel.learnedMAC(identity, port: port.index))

@@ -275,8 +275,15 @@ struct Kernel {
     private static let permanent: UInt16 = 0x80
 
     /// The addresses that a `host-local` directory has reserved.
-    func reservations(_ directory: String) -> [IPAddress] {
-        ((try? Files.list(directory)) ?? []).compactMap { IPAddress($0) }
+    ///
+    /// - Throws: when they cannot be told; then nothing is free. Without the directory there are none.
+    func reservations(_ directory: String) throws(SystemError) -> [IPAddress] {
+        do {
+            return try Files.list(directory).compactMap { IPAddress($0) }
+        } catch {
+            guard error.errno == .noSuchFileOrDirectory else { throw error }
+            return []
+        }
     }
 }
 

@@ -41,7 +41,7 @@ final class NetworkState {
 
     // This host's endpoints and the ADDs under way, by endpoint id.
     var endpoints: [String: LocalEndpoint] = [:]
-    var preparing: [String: UInt64] = [:]
+    var preparing: [String: Preparation] = [:]
     /// Whether a container of this host is on the network; the host's own endpoint keeps nothing here.
     var hasContainers: Bool { endpoints.values.contains { $0.containerID != HostAccess.containerID } }
 
@@ -54,6 +54,7 @@ final class NetworkState {
 
     // The address blocks.
     var allocator: BlockAllocator?
+    var allocatorsMade: UInt64 = 0
     var blockEvents: [BlockAllocator.Event] = []
     var isWritingBlocks = false
     var isFillingUsage = false
@@ -69,6 +70,14 @@ final class NetworkState {
     var isPastOldAdditions = false
     var isAwaitingOldAdditions = false
 
+    /// An ADD that was told which addresses it may use.
+    struct Preparation {
+        /// When it is taken for dead.
+        let deadline: UInt64
+        /// The addresses that it wants, of which some may be borrowed.
+        let addresses: [IPAddress]
+    }
+
     /// Addresses that are to be given up when the ADDs that began before have ended.
     struct Withdrawal {
         let span: AddressSpan
@@ -80,6 +89,14 @@ final class NetworkState {
         self.identity = identity
         self.id = id
         self.local = local
+    }
+
+    /// The borrowed addresses that no endpoint and no ADD has, or none but this one: an ADD that failed or was killed left them.
+    func unusedLoans(except endpoint: String? = nil) -> [IPAddress] {
+        guard let borrowed = allocator?.borrowed, !borrowed.isEmpty else { return [] }
+        let wanted = preparing.flatMap { $0.key == endpoint ? [] : $0.value.addresses }
+        let used = Set(endpoints.values.flatMap(\.addresses) + wanted)
+        return borrowed.filter { !used.contains($0) }
     }
 
     /// Notes an entry, and what was there before since the last batch.
