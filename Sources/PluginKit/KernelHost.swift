@@ -106,9 +106,10 @@ public final class KernelHost: HostSystem {
 
     /// Cleans in iptables where it has chains of ours and its programs are there.
     private func inIPTables(_ errors: inout ErrorCollector, _ clean: (IPTables) throws -> Void) {
-        guard errors.attempt({ try IPTables.isInUse(nftables()) }) == true, let iptables = try? IPTables()
-        else { return }
-        errors.attempt { try clean(iptables) }
+        for variant in errors.attempt({ try IPTables.variantsInUse(nftables()) }) ?? [] {
+            guard let iptables = try? IPTables(variant) else { continue }
+            errors.attempt { try clean(iptables) }
+        }
     }
 
     /// Asks the system bus.

@@ -46,6 +46,32 @@ struct FilterHostTests {
         withExtendedLifetime(servers) {}
     }
 
+    @Test(
+        "The iptables that drops is the one that gets the rules",
+        .enabled(if: Files.exists("/usr/sbin/iptables-legacy")),
+        arguments: ["legacy", "nft"])
+    func dropPolicy(_ variant: String) throws {
+        let lab = try Lab()
+        try lab.addOutside()
+        let servers = (try lab.serve("outside"), try lab.serve("c0"))
+        for name in ["iptables", "ip6tables"] { try lab.tool("\(name)-\(variant)", "-P", "FORWARD", "DROP") }
+        let chain = Self.chain("", FilterInputs.dual)
+        let result = try lab.add(chain, "c0").orFail()
+        let saves = ["iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save", "ip6tables-legacy-save"]
+        for tool in saves {
+            let isMeant = tool.contains(variant)
+            #expect(try lab.tool(tool).contains("CNI-FORWARD") == isMeant, "\(tool)")
+        }
+        #expect(try lab.ask(.tcp, "192.0.2.2", from: "c0") == "outside 192.0.2.1")
+        #expect(try lab.ask(.tcp, "2001:db8:ffff::2", from: "c0") == "outside 2001:db8:ffff::1")
+        #expect(try lab.ask(.tcp, "192.0.2.1", 8080, from: "outside") == "c0 192.0.2.2")
+        try lab.check(chain, "c0", result).expectSilence()
+        try lab.delete(chain, "c0", previous: result).expectSilence()
+        try lab.collect(chain).expectSilence()
+        for tool in saves { try expectNoRules(lab, tool: tool) }
+        withExtendedLifetime(servers) {}
+    }
+
     /// The whole chain with a back end for all three.
     private static func chain(_ backend: String, _ subnets: [String], _ ports: [Value] = [FilterInputs.port(8080)])
         -> PluginChain

@@ -29,7 +29,12 @@ struct BackendChoiceKernelTests {
     func legacy() throws {
         try inFreshNamespace { _ in
             try command("iptables-legacy -P FORWARD DROP")
-            #expect(BackendChoice.observe().refusal == "iptables-legacy' FORWARD policy is DROP")
+            let host = BackendChoice.observe()
+            #expect(host.refusal == "iptables-legacy' FORWARD policy is DROP" && host.variant == .legacy)
+            // A packet has to pass both; what iptables-nft drops is told first.
+            try command("iptables-nft -P FORWARD DROP")
+            let both = BackendChoice.observe()
+            #expect(both.refusal == "iptables' FORWARD policy is DROP" && both.variant == .tables)
         }
     }
 }

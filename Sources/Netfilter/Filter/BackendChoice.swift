@@ -18,12 +18,17 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
         public let iptablesProblem: String?
         /// What of iptables would drop forwarded traffic that its own chains do not accept; nil when nothing would.
         public let refusal: String?
+        /// The iptables to use where it has to be one: that which refuses, as only its own rules let through.
+        public let variant: IPTables.Variant
 
         /// Describes a host.
-        public init(nftablesProblem: String?, iptablesProblem: String?, refusal: String?) {
+        public init(
+            nftablesProblem: String?, iptablesProblem: String?, refusal: String?, variant: IPTables.Variant = .standard
+        ) {
             self.nftablesProblem = nftablesProblem
             self.iptablesProblem = iptablesProblem
             self.refusal = refusal
+            self.variant = variant
         }
     }
 
@@ -69,8 +74,9 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
     public func open(
         environment: @autoclosure () -> Environment = .current(), session: NFTablesSession? = nil
     ) throws(NetfilterError) -> (any PacketFilter, Decision) {
-        let decision = try decide(Self.observe(for: self, environment: environment(), session: session))
-        if decision.backend == .iptables { return (try IPTables(environment: environment()), decision) }
+        let host = Self.observe(for: self, environment: environment(), session: session)
+        let decision = try decide(host)
+        if decision.backend == .iptables { return (try IPTables(host.variant, environment: environment()), decision) }
         if let session { return (NFTables(session: session), decision) }
         return (try NFTables(), decision)
     }
@@ -85,6 +91,7 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
         session: NFTablesSession? = nil
     ) -> Observation {
         var refusal: String?
+        var variant = IPTables.Variant.standard
         var nftablesProblem: String?
         do {
             let session = if let session { session } else { try NFTablesSession() }
@@ -94,14 +101,18 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
         } catch {
             nftablesProblem = error.errno == .notPermitted ? "nf_tables: CAP_NET_ADMIN is needed" : "\(error)"
         }
+        if refusal != nil { variant = .tables }
+        if nftablesProblem != nil { variant = .legacy }
         for family in [AddressFamily.ipv4, .ipv6] where refusal == nil && LegacyTables.isUsed(family) {
             refusal = legacyRefusal(family, environment())
+            if refusal != nil { variant = .legacy }
         }
         var iptablesProblem: String?
         if choice == .iptables || refusal != nil || nftablesProblem != nil {
-            do { _ = try IPTables(environment: environment()) } catch { iptablesProblem = "\(error)" }
+            do { _ = try IPTables(variant, environment: environment()) } catch { iptablesProblem = "\(error)" }
         }
-        return Observation(nftablesProblem: nftablesProblem, iptablesProblem: iptablesProblem, refusal: refusal)
+        return Observation(
+            nftablesProblem: nftablesProblem, iptablesProblem: iptablesProblem, refusal: refusal, variant: variant)
     }
 
     private static func refusal(
@@ -115,7 +126,7 @@ public enum BackendChoice: String, Hashable, Sendable, CaseIterable {
     }
 
     private static func legacyRefusal(_ family: AddressFamily, _ environment: Environment) -> String? {
-        guard let programs = IPTables.find(family, environment, variants: ["-legacy", ""]),
+        guard let programs = IPTables.find(family, environment, .legacy),
             let dump = try? IPTables([family: programs], environment: environment).dump(family)
         else { return nil }
         let name = family == .ipv4 ? "iptables-legacy" : "ip6tables-legacy"

@@ -166,7 +166,7 @@ public struct ReferenceLeftovers {
     ) throws(NetfilterError) {
         for family in [AddressFamily.ipv4, .ipv6] where LegacyTables.isUsed(family) {
             let environment = environment ?? .current()
-            guard let programs = IPTables.find(family, environment, variants: ["-legacy", ""]) else { continue }
+            guard let programs = IPTables.find(family, environment, .legacy) else { continue }
             let iptables = IPTables([family: programs], environment: environment)
             try iptables.change(family, isNeeded: false) { plan throws(NetfilterError) in
                 plan.removeReference(owner, addresses, parts)

@@ -16,14 +16,35 @@ public final class IPTables: PacketFilter {
         let restore: String
     }
 
+    /// The kernel has two iptables, which know nothing of each other's rules; a packet passes both.
+    public enum Variant: Sendable {
+        /// The one the host calls `iptables`.
+        case standard
+        /// iptables-nft: chains of nf_tables.
+        case tables
+        /// iptables-legacy: the old kernel interface.
+        case legacy
+
+        /// What the programs' names end with, the best first.
+        fileprivate var suffixes: [String] {
+            switch self {
+            case .standard: ["", "-nft", "-legacy"]
+            case .tables: ["-nft", ""]
+            case .legacy: ["-legacy", ""]
+            }
+        }
+    }
+
     /// The back end of the calling thread's namespace.
     ///
-    /// - Parameter environment: its `PATH` is searched, then the usual directories.
+    /// - Parameters:
+    ///   - variant: which of the two.
+    ///   - environment: its `PATH` is searched, then the usual directories.
     /// - Throws: ``NetfilterError/unavailable(_:)`` when no family has its programs.
-    public init(environment: Environment = .current()) throws(NetfilterError) {
+    public init(_ variant: Variant = .standard, environment: Environment = .current()) throws(NetfilterError) {
         self.environment = environment
         var programs: [AddressFamily: Programs] = [:]
-        for family in [AddressFamily.ipv4, .ipv6] { programs[family] = Self.find(family, environment) }
+        for family in [AddressFamily.ipv4, .ipv6] { programs[family] = Self.find(family, environment, variant) }
         guard !programs.isEmpty else {
             throw .unavailable("iptables is not usable: no iptables-restore and ip6tables-restore in PATH")
         }
@@ -37,15 +58,15 @@ public final class IPTables: PacketFilter {
     }
 
     static func find(
-        _ family: AddressFamily, _ environment: Environment, variants: [String] = ["", "-nft", "-legacy"]
+        _ family: AddressFamily, _ environment: Environment, _ variant: Variant
     ) -> Programs? {
         let listed = (environment["PATH"] ?? "").split(separator: ":").map(String.init)
         let directories = listed + ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].filter { !listed.contains($0) }
         let base = family == .ipv4 ? "iptables" : "ip6tables"
-        for variant in variants {
+        for suffix in variant.suffixes {
             for directory in directories {
                 let programs = Programs(
-                    save: "\(directory)/\(base)\(variant)-save", restore: "\(directory)/\(base)\(variant)-restore")
+                    save: "\(directory)/\(base)\(suffix)-save", restore: "\(directory)/\(base)\(suffix)-restore")
                 if Files.exists(programs.save), Files.exists(programs.restore) { return programs }
             }
         }
@@ -201,25 +222,31 @@ extension FilterRule {
 }
 
 extension IPTables {
-    /// Whether the namespace's iptables has any of the chains this back end and the reference plugins make: found out over
+    /// The variants whose rules may have any of the chains that this back end and the reference plugins make: found out over
     /// netlink for iptables-nft; for the old iptables, whether it has tables at all. Starts no program.
     ///
-    /// - Parameter session: one in the calling thread's namespace; not asked for where the old iptables has tables.
-    public static func isInUse(
+    /// - Parameter session: one in the calling thread's namespace.
+    public static func variantsInUse(
         _ session: @autoclosure () throws(NetfilterError) -> NFTablesSession
-    ) throws(NetfilterError) -> Bool {
-        if LegacyTables.isUsed(.ipv4) || LegacyTables.isUsed(.ipv6) { return true }
+    ) throws(NetfilterError) -> [Variant] {
+        var variants: [Variant] = []
+        if LegacyTables.isUsed(.ipv4) || LegacyTables.isUsed(.ipv6) { variants.append(.legacy) }
         do {
-            let session = try session()
-            for table in try session.tables() where [.ip, .ip6].contains(table.family) {
-                guard ["nat", "filter"].contains(table.name) else { continue }
-                if try session.chains(of: table).contains(where: { $0.name.hasPrefix("CNI-") }) { return true }
-            }
+            if try hasChains(session()) { variants.append(.tables) }
         } catch {
             // Without nf_tables there is no iptables-nft.
             guard case .unavailable = error else { throw error }
         }
         // A program that a killed plugin left may be making the first ones just now.
-        return (try? LockFiles.path(lockName)).map(FileLock.isTaken) ?? false
+        let isChanging = (try? LockFiles.path(lockName)).map(FileLock.isTaken) ?? false
+        return variants.isEmpty && isChanging ? [.standard] : variants
+    }
+
+    private static func hasChains(_ session: NFTablesSession) throws(NetfilterError) -> Bool {
+        for table in try session.tables() where [.ip, .ip6].contains(table.family) {
+            guard ["nat", "filter"].contains(table.name) else { continue }
+            if try session.chains(of: table).contains(where: { $0.name.hasPrefix("CNI-") }) { return true }
+        }
+        return false
     }
 }
