@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Remakes scripts/lib/start-order.txt: the functions of Swift's runtime and of the C libraries that plugins call, those
-# of every command first. scripts/build.sh has the linker put them side by side in that order, so that a plugin touches
-# fewer pages. Worth doing after a new toolchain; a name that is gone is passed over.
+# Remakes scripts/lib/start-order.txt: the functions that plugins call, ours, those of Swift's runtime and of the C
+# libraries, those of every command first. scripts/build.sh has the linker put them side by side in that order, so that
+# a plugin touches fewer pages. Worth doing after a new toolchain and before a release; a name that is gone is passed over.
+# Needs scripts/build.sh --symbols before it.
 #
 #   scripts/order-functions.sh
 #
@@ -56,12 +57,8 @@ main() {
         done
         for ((index = ${#chain[@]} - 1; index >= 0; index--)); do call DEL "${chain[index]}" "$container"; done
     done
-    # Our own functions change with every commit, and their files keep them together.
     python3 - "$profiles" >"$order.new" <<'PYTHON'
 import os, re, sys
-ours = "CNI JSON System PluginKit Netlink Netfilter IPAM NetworkTypes DBus".split()
-ours += [name + "Plugin" for name in ("Bridge", "Portmap", "Firewall", "Tuning", "HostLocal")]
-own = re.compile("|".join(f"{len(name)}{name}" for name in ours))
 called = {}
 for profile in sorted(os.listdir(sys.argv[1])):
     if profile == "bin":
@@ -74,7 +71,7 @@ for profile in sorted(os.listdir(sys.argv[1])):
                 names[match[1]] = re.sub(r"'\d+$", "", match[2])
             called.setdefault(names[match[1]], set()).add(profile)
 for name, profiles in sorted(called.items(), key=lambda item: (-len(item[1]), sorted(item[1]), item[0])):
-    if re.match(r"[A-Za-z_$][\w$.]*$", name) and not own.search(name):
+    if re.match(r"[A-Za-z_$][\w$.]*$", name):
         print(name)
 PYTHON
     mv -- "$order.new" "$order"
