@@ -94,6 +94,7 @@ struct BridgeRollbackTests {
         cat > /run/ipam/$CNI_COMMAND.in
         echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME" >> /run/ipam/calls
         [ "$CNI_COMMAND" = ADD ] || exit 0
+        nsenter --net="$CNI_NETNS" ip -o link show "$CNI_IFNAME" > /run/ipam/seen 2>&1
         cat /run/ipam/result
         exit $(cat /run/ipam/status)
 
@@ -134,10 +135,16 @@ struct BridgeRollbackTests {
     func delegation() throws {
         let lab = try lab(
             result: #"{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.3/24","gateway":"10.0.0.1"}],"dns":{}}"#)
-        let config = Inputs.bridge("1.0.0").with(("ipam", ["type": "fake", "key": "value"]), ("unknown", [1, 2]))
+        let config = Inputs.bridge("1.0.0").with(
+            ("ipam", ["type": "fake", "key": "value"]), ("unknown", [1, 2]), ("macspoofchk", true))
         let answer = try lab.run("bridge", "ADD", path: "/run/none:/run/ipam:\(Plugins.directory)", config)
         let result = answer.orFail()
         #expect(result.addresses == ["10.0.0.3/24"])
+        // A delegate such as dhcp asks by the interface; it has its MAC, and is connected.
+        let seen = try lab.read("/run/ipam/seen")
+        #expect(seen.contains("LOWER_UP") && seen.contains(result.interfaceMAC(2)), "\(seen)")
+        #expect(try lab.link("eth0", in: "c0")?["address"]?.string == result.interfaceMAC(2))
+        try lab.tool("ping", "-c1", "-W5", "10.0.0.1", in: "c0")
         #expect(try Value(parsing: Array(lab.read("/run/ipam/ADD.in").utf8)).canonical == config.canonical)
         let added = config.with(("prevResult", result))
         try lab.run("bridge", "CHECK", path: "/run/ipam", added).expectSilence()

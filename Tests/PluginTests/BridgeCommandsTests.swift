@@ -11,7 +11,7 @@ import Testing
 
     private func json(_ keys: String, version: String = "1.0.0", ipam: Bool = true, name: String = "n") -> String {
         let tail = keys.isEmpty ? "" : ",\(keys)"
-        let ipam = ipam ? #"{"type":"x"}"# : "{}"
+        let ipam = ipam ? #"{"type":"host-local"}"# : "{}"
         return #"{"cniVersion":"\#(version)","name":"\#(name)","type":"bridge","ipam":\#(ipam)\#(tail)}"#
     }
 
@@ -34,6 +34,13 @@ import Testing
         #expect(host.kernel.namespaces[0]?.parameters["net/ipv6/conf/all/forwarding"] == "1")
         let routes = host.kernel.namespaces[7]?.routes.filter { $0.destination.length == 0 }
         #expect(routes?.map(\.gateway) == [IPAddress("10.1.2.1"), IPAddress("2001:db8::1")])
+    }
+
+    @Test(arguments: ["host-local", "static", "dhcp"]) func delegatesThatLookFindTheInterface(_ type: String) throws {
+        _ = try plugin.add(request(.add, json("").replacing("host-local", with: type)))
+        let allocated = try #require(host.kernel.log.firstIndex(of: "allocate c1"))
+        let up = try #require(host.kernel.log.firstIndex(of: "change link eth0"))
+        #expect((up < allocated) == (type == "dhcp"), "\(host.kernel.log)")
     }
 
     @Test func defaultRouteWithGatewayIsNotRepeated() throws {

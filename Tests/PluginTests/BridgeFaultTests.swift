@@ -9,9 +9,9 @@ import Testing
 @Suite struct BridgeFaultTests {
     static let configurations = [
         #"{"cniVersion":"1.0.0","name":"n","type":"bridge","ipam":{}}"#,
-        #"{"cniVersion":"1.0.0","name":"n","type":"bridge","bridge":"br0","isDefaultGateway":true,"ipMasq":true,"macspoofchk":true,"hairpinMode":true,"ipam":{"type":"x"}}"#,
+        #"{"cniVersion":"1.0.0","name":"n","type":"bridge","bridge":"br0","isDefaultGateway":true,"ipMasq":true,"macspoofchk":true,"hairpinMode":true,"ipam":{"type":"host-local"}}"#,
         #"{"cniVersion":"1.1.0","name":"n","type":"bridge","isGateway":true,"mtu":1400,"promiscMode":true,"icc":false,"ipam":{"type":"x"}}"#,
-        #"{"cniVersion":"1.0.0","name":"n","type":"bridge","bridge":"br0","isGateway":true,"vlan":100,"vlanTrunk":[{"minID":5,"maxID":7}],"ipam":{"type":"x"}}"#,
+        #"{"cniVersion":"1.0.0","name":"n","type":"bridge","bridge":"br0","isGateway":true,"vlan":100,"vlanTrunk":[{"minID":5,"maxID":7}],"ipam":{"type":"host-local"}}"#,
         #"{"cniVersion":"1.0.0","name":"n","type":"bridge","isGateway":true,"internal":true,"enabledad":true,"ipam":{"type":"x"}}"#,
     ]
 

@@ -29,7 +29,7 @@ import Testing
 
     static let configurations = [
         #"{"cniVersion":"1.0.0","name":"n","type":"bridge","ipam":{}}"#,
-        #"{"cniVersion":"1.1.0","name":"n","type":"bridge","bridge":"br0","isDefaultGateway":true,"ipMasq":true,"macspoofchk":true,"mtu":1400,"hairpinMode":true,"ipam":{"type":"x"}}"#,
+        #"{"cniVersion":"1.1.0","name":"n","type":"bridge","bridge":"br0","isDefaultGateway":true,"ipMasq":true,"macspoofchk":true,"mtu":1400,"hairpinMode":true,"ipam":{"type":"host-local"}}"#,
         #"{"cniVersion":"1.0.0","name":"n","type":"bridge","isGateway":true,"promiscMode":true,"icc":false,"internal":true,"ipam":{"type":"x"}}"#,
     ]
 

@@ -31,7 +31,7 @@ public struct BridgeAttachment {
     /// Makes the connection. What fails leaves nothing behind.
     ///
     /// - Parameters:
-    ///   - allocate: gets the addresses; called first, when the settings want any.
+    ///   - allocate: gets the addresses, when the settings want any; called first, or when the container is connected.
     ///   - release: gives them back when a later step fails.
     ///   - version: the result must be expressible in it.
     ///   - completing: what the plugin has to add once the links are there; it fails with the whole.
@@ -43,35 +43,57 @@ public struct BridgeAttachment {
         let host = try system.hostStack()
         try removeLeftover(host, container)
         return try withTransaction { transaction in
-            var allocation = CNIResult()
-            if settings.hasIPAM {
-                allocation = try allocate()
-                transaction.push("the address allocation", undo: release)
-            }
-            let lock = try system.lock("bridge-\(settings.bridge)", .shared)
-            let builder = PlanBuilder(attachment: self, container: container, allocation: allocation)
             let executor = StepExecutor(host: host, container: container.stack)
-            var plan = try builder.plan(host)
-            if !plan.shared.isEmpty {
-                try lock.change(to: .exclusive)
-                plan = try builder.plan(host)
-                try prepareShared(plan, executor, lock, &transaction)
-                _ = lock.tryChange(to: .shared)
+            func addresses(_ transaction: inout Transaction) throws -> CNIResult {
+                guard settings.hasIPAM else { return CNIResult() }
+                let allocation = try allocate()
+                transaction.push("the address allocation", undo: release)
+                return allocation
             }
-            if let bridge = plan.bridge { executor.remember(bridge, .host) }
-            for step in plan.own {
-                if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
+            var allocation = CNIResult()
+            if !settings.connectsFirst { allocation = try addresses(&transaction) }
+            // Until the port is on the bridge, who made the bridge and fails would take it away again.
+            let lock = try system.lock("bridge-\(settings.bridge)", .shared)
+            defer { withExtendedLifetime(lock) {} }
+            if settings.connectsFirst {
+                let link = PlanBuilder(self, settings.withoutAddresses, container, CNIResult())
+                let plan = try prepare(link, executor, lock, &transaction)
+                try apply(plan.connection + plan.own, executor, &transaction)
+                allocation = try addresses(&transaction)
             }
+            let builder = PlanBuilder(self, settings, container, allocation)
+            let plan = try prepare(builder, executor, lock, &transaction)
+            try apply((settings.connectsFirst ? [] : plan.connection) + plan.own, executor, &transaction)
             try addRules(plan.result, &transaction)
             try completing(plan.result, &transaction)
-            for step in plan.forwarding {
-                if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
-            }
+            try apply(plan.forwarding, executor, &transaction)
             let result = try complete(plan.result, version, executor)
             // A result the asked version cannot express must fail while everything can still be taken back.
             _ = try result.document(version)
             return result
         }
+    }
+
+    private func apply(_ steps: [Step], _ executor: StepExecutor, _ transaction: inout Transaction) throws {
+        for step in steps {
+            if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
+        }
+    }
+
+    /// Makes the plan and applies its steps on what the network's containers share.
+    private func prepare(
+        _ builder: PlanBuilder, _ executor: StepExecutor, _ lock: any HeldLock, _ transaction: inout Transaction
+    ) throws -> BridgePlan {
+        let host = try executor.stack(.host)
+        var plan = try builder.plan(host)
+        if !plan.shared.isEmpty {
+            try lock.change(to: .exclusive)
+            plan = try builder.plan(host)
+            try prepareShared(plan, executor, lock, &transaction)
+            _ = lock.tryChange(to: .shared)
+        }
+        if let bridge = plan.bridge { executor.remember(bridge, .host) }
+        return plan
     }
 
     /// What the packet filter has to do for the attachment, each with the back end it is for.
@@ -83,7 +105,7 @@ public struct BridgeAttachment {
         }
         if settings.checksSource {
             // Bridges' own frames are nf_tables' alone.
-            let bound = AntiSpoof(link: tag.linkName, mac: settings.mac ?? tag.containerMAC(addresses))
+            let bound = AntiSpoof(link: tag.linkName, mac: settings.mac(of: tag, addresses))
             rules.append((.antiSpoof(bound), .nftables))
         }
         return rules
@@ -173,8 +195,10 @@ struct PlanBuilder {
     private let settings: BridgeSettings
     private let input: BridgePlan.Input
 
-    init(attachment: BridgeAttachment, container: Container, allocation: CNIResult) {
-        settings = attachment.settings
+    init(
+        _ attachment: BridgeAttachment, _ settings: BridgeSettings, _ container: Container, _ allocation: CNIResult
+    ) {
+        self.settings = settings
         var random = KernelRandom()
         input = BridgePlan.Input(
             settings: settings, tag: attachment.tag, interfaceName: attachment.interfaceName,

@@ -16,7 +16,9 @@ struct BridgeObservation: Equatable {
 struct BridgePlan: Equatable {
     /// Steps on what the network's containers share: the bridge and the gateway's addresses. Empty in steady state.
     var shared: [Step] = []
-    /// Steps on what belongs to this container alone.
+    /// Steps that connect this container: its link and the bridge's port.
+    var connection: [Step] = []
+    /// Steps on what else belongs to this container alone.
     var own: [Step] = []
     /// Host-wide parameters, last because nothing may take them back from others who rely on them by then.
     var forwarding: [Step] = []
@@ -67,7 +69,7 @@ struct BridgePlan: Equatable {
         layer3.resolve()
         try plan.prepareBridge(input, observed)
         if settings.isGateway { try plan.prepareGateway(input, observed, layer3.gatewayPrefixes) }
-        let mac = settings.mac ?? input.tag.containerMAC(layer3.addresses)
+        let mac = settings.mac(of: input.tag, layer3.addresses)
         plan.connect(input, mac)
         if settings.hasIPAM {
             let interface = ContainerInterface(
@@ -161,10 +163,10 @@ struct BridgePlan: Equatable {
         let port = input.tag.linkName
         let peer = LinkSpec.VethPeer(
             name: input.interfaceName, mac: mac, mtu: settings.mtu, namespace: input.namespace)
-        own.append(
+        connection.append(
             .createLink(
                 LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: settings.mtu), .host))
-        own.append(
+        connection.append(
             .changeLink(
                 port,
                 LinkChange {
@@ -173,15 +175,15 @@ struct BridgePlan: Equatable {
                     // What a port receives is the bridge's; an address of its own would only be announced to the container.
                     $0.addressGeneration = IPv6AddressGeneration.none
                 }, master: settings.bridge, .host))
-        own.append(
+        connection.append(
             .changePort(port, BridgePortChange(hairpin: settings.hairpin, isolated: settings.isIsolated)))
         guard settings.usesVLANs else { return }
-        if !settings.preservesDefaultVLAN { own.append(.removeDefaultVLANs(port: port)) }
+        if !settings.preservesDefaultVLAN { connection.append(.removeDefaultVLANs(port: port)) }
         let native = settings.vlan ?? 1
         for vlan in settings.trunk where vlan != native {
-            own.append(.addVLAN(PortVLAN(identifier: vlan), port: port))
+            connection.append(.addVLAN(PortVLAN(identifier: vlan), port: port))
         }
-        own.append(.addVLAN(PortVLAN(identifier: native, isNative: true, isUntagged: true), port: port))
+        connection.append(.addVLAN(PortVLAN(identifier: native, isNative: true, isUntagged: true), port: port))
     }
 
     private mutating func enableForwarding(_ gateways: [IPPrefix]) {

@@ -46,12 +46,28 @@ public struct BridgeSettings: Equatable, Sendable {
     public var checksSource = false
     /// Whether the container gets addresses.
     public var hasIPAM = false
+    /// Whether the container is connected before it gets addresses: `dhcp` asks for them by the container's interface.
+    public var connectsFirst = false
 
     /// Whether the bridge has to filter VLANs.
     public var usesVLANs: Bool { vlan != nil || !trunk.isEmpty }
 
     /// The name of the link that carries the gateway's addresses: the bridge, or with a VLAN a link of its own.
     public var gatewayLink: String { vlan.map { "\(bridge).\($0)" } ?? bridge }
+
+    /// The container's MAC.
+    ///
+    /// - Parameter addresses: its addresses; what is connected before it has any has its MAC by then.
+    func mac(of tag: AttachmentTag, _ addresses: [CNIResult.Address]) -> MACAddress {
+        mac ?? tag.containerMAC(connectsFirst ? [] : addresses)
+    }
+
+    /// The same without addresses, as a layer 2 network: what can be done before they are known.
+    var withoutAddresses: BridgeSettings {
+        var settings = self
+        (settings.hasIPAM, settings.isGateway, settings.isDefaultGateway) = (false, false, false)
+        return settings
+    }
 
     /// A connection to `bridge` with everything else as the plugin's defaults have it.
     public init(bridge: String) {

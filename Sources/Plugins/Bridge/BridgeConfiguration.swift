@@ -29,6 +29,8 @@ extension BridgeSettings {
         mac = try Self.mac(request)
         dns = try Self.dns(root.member("dns"))
         hasIPAM = !configuration.ipamType.isEmpty
+        // These two never look at the container. Any other delegate may, as it finds the interface with the reference.
+        connectsFirst = hasIPAM && !["host-local", "static"].contains(configuration.ipamType)
         masquerades = try root.member("ipMasq").bool() ?? false
         masqueradeBackend = try BackendChoice(decoding: root.member("ipMasqBackend"))
         checksSource = try root.member("macspoofchk").bool() ?? false
