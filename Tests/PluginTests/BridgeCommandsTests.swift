@@ -37,10 +37,15 @@ import Testing
     }
 
     @Test(arguments: ["host-local", "static", "dhcp"]) func delegatesThatLookFindTheInterface(_ type: String) throws {
-        _ = try plugin.add(request(.add, json("").replacing("host-local", with: type)))
+        let text = json("").replacing("host-local", with: type)
+        _ = try plugin.add(request(.add, text))
         let allocated = try #require(host.kernel.log.firstIndex(of: "allocate c1"))
         let up = try #require(host.kernel.log.firstIndex(of: "change link eth0"))
         #expect((up < allocated) == (type == "dhcp"), "\(host.kernel.log)")
+        try plugin.delete(request(.delete, text))
+        let released = try #require(host.kernel.log.firstIndex(of: "release c1"))
+        let removed = try #require(host.kernel.log.firstIndex { $0.hasPrefix("delete link") })
+        #expect((released < removed) == (type == "dhcp"), "\(host.kernel.log)")
     }
 
     @Test func defaultRouteWithGatewayIsNotRepeated() throws {

@@ -22,9 +22,13 @@ public struct BridgeCommands: PluginCommands {
             release: { try system.releaseAddresses(request) })
     }
 
-    /// Removes the attachment (CNI specification, DEL). Everything is tried; the address is released last.
+    /// Removes the attachment (CNI specification, DEL). Everything is tried; the address is released last, but by a delegate
+    /// that looks at the interface while there is one: `dhcp` tells its server by it.
     public func delete(_ request: Request) throws {
         var errors = ErrorCollector()
+        let ipamType = request.configuration.ipamType
+        let looks = BridgeSettings.looksAtInterface(ipamType)
+        if looks { errors.attempt { try system.releaseAddresses(request) } }
         // A result that cannot be read tells nothing; the rest of DEL does not need it.
         let previous = (try? request.configuration.previousResult()) ?? nil
         errors.attempt {
@@ -34,9 +38,7 @@ public struct BridgeCommands: PluginCommands {
         BridgeRemoval(system: system).removeLinks(
             AttachmentTag(request.attachment), sandbox: request.invocation.netns,
             interfaceName: request.attachment.interfaceName, previous: previous, errors: &errors)
-        if !request.configuration.ipamType.isEmpty {
-            errors.attempt { try system.releaseAddresses(request) }
-        }
+        if !looks, !ipamType.isEmpty { errors.attempt { try system.releaseAddresses(request) } }
         try errors.throwIfAny()
     }
 

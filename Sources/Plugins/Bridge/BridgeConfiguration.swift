@@ -5,6 +5,9 @@ internal import NetworkTypes
 internal import PluginKit
 
 extension BridgeSettings {
+    /// Whether a delegate may look at the container's interface, as it can with the reference. Two are known not to.
+    static func looksAtInterface(_ ipamType: String) -> Bool { !["", "host-local", "static"].contains(ipamType) }
+
     /// Decodes and checks the plugin's whole configuration.
     ///
     /// - Throws: ``DecodingError`` with the JSON path; ``CNIError`` for a malformed `CNI_ARGS`.
@@ -29,8 +32,7 @@ extension BridgeSettings {
         mac = try Self.mac(request)
         dns = try Self.dns(root.member("dns"))
         hasIPAM = !configuration.ipamType.isEmpty
-        // These two never look at the container. Any other delegate may, as it finds the interface with the reference.
-        connectsFirst = hasIPAM && !["host-local", "static"].contains(configuration.ipamType)
+        connectsFirst = Self.looksAtInterface(configuration.ipamType)
         masquerades = try root.member("ipMasq").bool() ?? false
         masqueradeBackend = try BackendChoice(decoding: root.member("ipMasqBackend"))
         checksSource = try root.member("macspoofchk").bool() ?? false
