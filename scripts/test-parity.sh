@@ -214,6 +214,48 @@ call_loopback() {
         "$1/loopback" <<<"$3" 2>/dev/null
 }
 
+call_leased() {
+    timeout 30 env CNI_COMMAND="$1" CNI_CONTAINERID="$id" CNI_NETNS=/run/netns/box CNI_IFNAME=eth0 CNI_PATH="$reference" \
+        "$ours/bridge" <<<"$2"
+}
+
+# Our bridge with the reference's dhcp, which asks a server by the container's interface.
+leases() {
+    local configuration answer address programs=()
+    if [ ! -x "$reference/dhcp" ] || ! have busybox; then
+        skip leases "no dhcp in $reference or no busybox, which has a DHCP server"
+        return
+    fi
+    fresh_host
+    ip link add lan type bridge
+    ip address add 10.7.0.1/24 dev lan
+    ip link set lan up
+    mkdir -p /run/cni
+    printf '%s\n' 'start 10.7.0.20' 'end 10.7.0.30' 'interface lan' 'lease_file /run/leases' 'pidfile /run/udhcpd.pid' \
+        'option subnet 255.255.255.0' 'option router 10.7.0.1' >/run/udhcpd.conf
+    : >/run/leases
+    busybox udhcpd -f /run/udhcpd.conf >/run/udhcpd.log 2>&1 &
+    programs+=($!)
+    "$reference/dhcp" daemon >/run/dhcp.log 2>&1 &
+    programs+=($!)
+    for _ in {1..100}; do
+        [ ! -S /run/cni/dhcp.sock ] || break
+        sleep 0.05
+    done
+    configuration='{"cniVersion": "1.0.0", "name": "lan", "type": "bridge", "bridge": "lan", "ipam": {"type": "dhcp"}}'
+    answer=$(call_leased ADD "$configuration") || true
+    address=$(jq -r '.ips[0].address // "none"' <<<"$answer")
+    check_equal "dhcp: the container has the leased address" \
+        "$(ip -n box -j -4 address show eth0 | jq -r '.[0].addr_info[0] | "\(.local)/\(.prefixlen)"')" "$address"
+    check "dhcp: it reaches the router" ip netns exec box ping -c 1 -W 5 10.7.0.1
+    check "dhcp: DEL" call_leased DEL "$configuration"
+    check_equal "dhcp: the lease was released, by the interface" \
+        "$(grep -c 'releasing lease' /run/dhcp.log) $(grep -c 'failed to release' /run/dhcp.log)" "1 0"
+    check_equal "dhcp: no interface is left" "$(ip -n box -j link show | jq -r '.[].ifname')" lo
+    kill "${programs[@]}"
+    ip link delete lan
+}
+
 main() {
     if [ ! -x "$reference/bridge" ]; then
         skip parity "no reference plugins in $reference and containernetworking-plugins could not be installed"
@@ -222,6 +264,7 @@ main() {
     bridges
     allocations
     loopbacks
+    leases
     finish_checks
 }
 
