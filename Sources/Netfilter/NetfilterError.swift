@@ -46,6 +46,19 @@ public enum NetfilterError: Error, Equatable, Sendable, CustomStringConvertible 
         return errno.map { .unavailable("the kernel has no \(part) (\($0.name))") } ?? self
     }
 
+    /// What a part of the kernel answers; nil where the kernel does not have the part.
+    @discardableResult
+    public static func whereAvailable<Answer>(
+        _ ask: () throws(NetfilterError) -> Answer
+    ) throws(NetfilterError) -> Answer? {
+        do {
+            return try ask()
+        } catch {
+            guard case .unavailable = error else { throw error }
+            return nil
+        }
+    }
+
     /// The kernel's errno, if it was the kernel.
     public var errno: Errno? {
         if case .kernel(_, let errno, _) = self { errno } else { nil }

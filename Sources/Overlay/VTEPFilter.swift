@@ -1,6 +1,5 @@
 public import Netfilter
 public import NetworkTypes
-internal import System
 
 /// Which hosts may send VXLAN to this one: for each network a pair of sets of its members' VTEPs. A packet of the network's
 /// UDP port and VNI from anybody else is dropped and counted.
@@ -13,7 +12,6 @@ internal import System
 public final class VTEPFilter {
     static let baseChain = "vxlan"
     private static let table = BaseLayout.inet
-    private static let attempts = 50
     private let session: NFTablesSession
 
     /// The filter of the calling thread's namespace.
@@ -59,45 +57,22 @@ public final class VTEPFilter {
         _ identity: NetworkIdentity, vni: UInt32, port: UInt16, members: [IPAddress]
     ) throws(NetfilterError) {
         let wanted = Layout(identity, vni: vni, port: port, members: members)
-        try retried { () throws(NetfilterError) in
-            let generation = try session.generation()
-            try session.commit(commands(for: wanted), generation: generation)
-        }
+        try session.change { () throws(NetfilterError) in try commands(for: wanted) }
     }
 
     private func commands(for wanted: Layout) throws(NetfilterError) -> [TableCommand] {
-        let table = Self.table
-        var commands: [TableCommand] = []
-        if try !session.tables().contains(table) { commands.append(.addTable(table, comment: nil)) }
-        let chains = try session.chains(of: table).map(\.name)
-        let rules = try session.rules(of: table)
-        let sets = try session.sets(of: table)
-        if !chains.contains(Self.baseChain) {
-            // Before connection tracking and whatever else looks at what comes in.
-            let hook = BaseHook(.filter, .input, priority: -300)
-            commands.append(.addChain(table, Chain(Self.baseChain, hook: hook), isNew: true))
+        // Before connection tracking and whatever else looks at what comes in.
+        let hook = BaseHook(.filter, .input, priority: -300)
+        let table = Table(Self.table, sets: wanted.sets, chains: [Chain(Self.baseChain, hook: hook), wanted.chain])
+        // Every network has a rule of its own in the shared chain.
+        var commands = try session.difference(
+            to: .init(table, openChains: [Self.baseChain], comparesElements: true))
+        let entries = try session.rules(of: Self.table, chain: Self.baseChain).filter {
+            $0.leads(to: wanted.chain.name)
         }
-        if !chains.contains(wanted.chain.name) { commands.append(.addChain(table, wanted.chain, isNew: true)) }
-        for set in wanted.sets {
-            var present: [Element] = []
-            if sets.contains(where: { $0.name == set.name }) {
-                present = try session.elements(of: set, in: table)
-            } else {
-                commands.append(.addSet(table, set))
-            }
-            let strangers = present.filter { !set.elements.contains($0) }
-            let missing = set.elements.filter { !present.contains($0) }
-            if !strangers.isEmpty { commands.append(.removeElements(table, set: set.name, strangers)) }
-            if !missing.isEmpty { commands.append(.addElements(table, set: set.name, missing, isNew: true)) }
-        }
-        if rules.filter({ $0.chain == wanted.chain.name }).map(\.rule) != wanted.chain.rules {
-            if chains.contains(wanted.chain.name) { commands.append(.flushChain(table, wanted.chain.name)) }
-            commands += wanted.chain.rules.map { .addRule(table, chain: wanted.chain.name, $0) }
-        }
-        let entries = rules.filter { $0.leads(to: wanted.chain.name) }
         if entries.map(\.rule) != [wanted.entry] {
-            commands += entries.map { .removeRule(table, chain: $0.chain, handle: $0.handle) }
-            commands.append(.addRule(table, chain: Self.baseChain, wanted.entry))
+            commands += entries.map { .removeRule(Self.table, chain: $0.chain, handle: $0.handle) }
+            commands.append(.addRule(Self.table, chain: Self.baseChain, wanted.entry))
         }
         return commands
     }
@@ -111,9 +86,8 @@ public final class VTEPFilter {
     public func remove(shortIdentifier short: String) throws(NetfilterError) {
         let table = Self.table
         let names = Layout.names(short)
-        try retried { () throws(NetfilterError) in
-            let generation = try session.generation()
-            guard try session.tables().contains(table) else { return }
+        try session.change { () throws(NetfilterError) in
+            guard try session.tables().contains(table) else { return [] }
             let chains = try session.chains(of: table).map(\.name)
             let rules = try session.rules(of: table)
             let sets = try session.sets(of: table).map(\.name)
@@ -129,7 +103,7 @@ public final class VTEPFilter {
                     commands = [.removeTable(table)]
                 }
             }
-            try session.commit(commands, generation: generation)
+            return commands
         }
     }
 
@@ -160,21 +134,6 @@ public final class VTEPFilter {
             }
         }
         return members
-    }
-
-    /// Others change the ruleset, too: what was read may be gone or changed when it is written (`ERESTART`).
-    private func retried(_ body: () throws(NetfilterError) -> Void) throws(NetfilterError) {
-        for attempt in 1... {
-            do {
-                return try body()
-            } catch {
-                let passing: [Errno] = [
-                    Errno(rawValue: 85), .interrupted, .resourceTemporarilyUnavailable, .noSuchFileOrDirectory,
-                    .fileExists, .resourceBusy,
-                ]
-                guard let errno = error.errno, passing.contains(errno), attempt < Self.attempts else { throw error }
-            }
-        }
     }
 }
 

@@ -72,10 +72,14 @@ public final class KernelHost: HostSystem {
     /// Cleans our own tables, then what the reference plugins or the iptables back end left under the same names.
     public func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws {
         var errors = ErrorCollector()
-        errors.attempt { try inTables { try $0.remove(parts, of: owner) } }
+        errors.attempt {
+            try NetfilterError.whereAvailable { () throws(NetfilterError) in
+                try NFTables(session: nftables()).remove(parts, of: owner)
+            }
+        }
         inIPTables(&errors) { try $0.remove(parts, of: owner) }
         errors.attempt {
-            let session = try unlessUnavailable { try nftables() }
+            let session = try NetfilterError.whereAvailable { () throws(NetfilterError) in try nftables() }
             try ReferenceLeftovers(session: session).clean(owner, addresses: addresses, parts: parts)
         }
         try errors.throwIfAny()
@@ -84,24 +88,13 @@ public final class KernelHost: HostSystem {
     /// Collects in our own tables, and where iptables has chains of ours in those.
     public func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws {
         var errors = ErrorCollector()
-        errors.attempt { try inTables { try $0.collect(parts, network: network, keeping: owners) } }
+        errors.attempt {
+            try NetfilterError.whereAvailable { () throws(NetfilterError) in
+                try NFTables(session: nftables()).collect(parts, network: network, keeping: owners)
+            }
+        }
         inIPTables(&errors) { try $0.collect(parts, network: network, keeping: owners) }
         try errors.throwIfAny()
-    }
-
-    /// Cleans in our own tables; a kernel without nf_tables has none.
-    private func inTables(_ clean: (NFTables) throws -> Void) throws {
-        try unlessUnavailable { try clean(NFTables(session: nftables())) }
-    }
-
-    /// What a part of the kernel answers; nil where the kernel does not have the part.
-    @discardableResult
-    private func unlessUnavailable<Answer>(_ ask: () throws -> Answer) throws -> Answer? {
-        do {
-            return try ask()
-        } catch NetfilterError.unavailable {
-            return nil
-        }
     }
 
     /// Cleans in iptables where it has chains of ours and its programs are there.
@@ -117,7 +110,7 @@ public final class KernelHost: HostSystem {
 
     /// Deletes conntrack entries over netlink, where the kernel lets them be listed.
     public func forgetConnections(_ matches: [ConnectionMatch]) throws {
-        try unlessUnavailable { try Conntrack().remove(matches) }
+        try NetfilterError.whereAvailable { () throws(NetfilterError) in try Conntrack().remove(matches) }
     }
 
     /// Makes a filtering bridge in a namespace of its own and looks whether it filters.

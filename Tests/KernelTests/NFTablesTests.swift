@@ -15,12 +15,16 @@ struct NFTablesTests {
         try inFreshNamespace { _ in
             let session = try NFTablesSession()
             for table in [BaseLayout.inetTable, BaseLayout.bridgeTable] {
-                #expect(try !session.hasTable(table.identifier))
-                #expect(try !session.hasChain("prerouting", in: table.identifier))
+                #expect(try session.uses(ofChain: "prerouting", in: table.identifier) == nil)
                 try session.commit(TableCommand.commands(for: table))
-                #expect(try session.hasTable(table.identifier))
-                #expect(try session.hasChain("prerouting", in: table.identifier))
-                #expect(try !session.hasChain("postrouting-of-nobody", in: table.identifier))
+                for chain in table.chains where !["admin", "masquerade-all"].contains(chain.name) {
+                    let uses = try session.uses(ofChain: chain.name, in: table.identifier)
+                    #expect(uses == BaseLayout.uses(of: chain.name, in: table.identifier), "\(chain.name)")
+                    let count = try session.ruleCount(ofChain: chain.name, in: table.identifier)
+                    #expect(count == chain.rules.count)
+                }
+                #expect(try session.uses(ofChain: "postrouting-of-nobody", in: table.identifier) == nil)
+                #expect(try session.ruleCount(ofChain: "postrouting-of-nobody", in: table.identifier) == 0)
                 let listed = try command("nft list table \(table.identifier)")
                 #expect(lines(listed) == lines(table.nftText))
                 let found = try #require(try session.table(table.identifier))

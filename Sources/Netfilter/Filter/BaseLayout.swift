@@ -166,4 +166,27 @@ public enum BaseLayout {
     static func table(_ identifier: Table.Identifier) -> Table {
         identifier == bridge ? bridgeTable : inetTable
     }
+
+    /// The chains of the base that a set's packets pass, the hooks' first.
+    static func passedChains(_ place: Table.Identifier, _ set: String) -> [String] {
+        if place == bridge { return set == isolatedPorts.set.name ? ["forward"] : ["prerouting"] }
+        if set.hasPrefix("masquerade") || set.hasPrefix("hairpin") { return ["postrouting"] }
+        if set.hasPrefix("containers") { return ["forward"] }
+        if set.hasPrefix("bridge") { return ["forward", "isolation"] }
+        return ["loopback-guard", "prerouting", "output", "hostports"]
+    }
+
+    /// How often a chain of the base is used at least: its rules, and the base's jumps to it. A constant, because to make
+    /// the layout and count takes longer than to ask the kernel.
+    static func uses(of chain: String, in table: Table.Identifier) -> UInt32 {
+        switch (table.family, chain) {
+        case (.bridge, "prerouting"): 2
+        case (.bridge, _): 1
+        case (_, "hostports"): 8
+        case (_, "isolation"): 3
+        case (_, "postrouting"): 4
+        case (_, "forward"): 6
+        default: 1
+        }
+    }
 }

@@ -55,6 +55,18 @@ struct Entries: Equatable {
         [BaseLayout.inet, BaseLayout.bridge].filter { table in entries.contains { $0.table == table } }
     }
 
+    /// The chains of the base that packets pass on their way to the entries.
+    var passedChains: [(table: Table.Identifier, chain: String)] {
+        var chains: [(table: Table.Identifier, chain: String)] = []
+        for entry in entries {
+            for chain in BaseLayout.passedChains(entry.table, entry.set.name)
+            where !chains.contains(where: { $0.table == entry.table && $0.chain == chain }) {
+                chains.append((entry.table, chain))
+            }
+        }
+        return chains
+    }
+
     private mutating func add(
         _ place: BaseLayout.Place, _ key: [Datum], _ value: Element.Value?, _ comment: String, _ clash: Clash
     ) {

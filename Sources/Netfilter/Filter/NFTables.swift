@@ -9,8 +9,6 @@ public final class NFTables: PacketFilter {
     /// "nftables".
     public let name = "nftables"
     private let session: NFTablesSession
-    /// How often a change that others got in the way of is worked out anew.
-    static let attempts = 200
 
     /// The back end of the calling thread's namespace.
     public init() throws(NetfilterError) { session = try NFTablesSession() }
@@ -31,23 +29,35 @@ public final class NFTables: PacketFilter {
         guard !wanted.entries.isEmpty else { return }
         // A chain of the owner's own cannot be told by its name to be right, so it is always looked at.
         let mayFit = !wanted.chains.contains { $0.name == Entries.ownerChain(owner) }
-        try retried { () throws(NetfilterError) in
-            if mayFit, try hasBase(of: wanted), try addFreeKeys(wanted.entries) { return }
-            let generation = try session.generation()
-            let commands = try self.commands(for: wanted, owner)
-            try session.commit(commands, generation: generation)
+        if mayFit, try addsAtOnce(wanted) { return }
+        var isFirst = true
+        try session.change { () throws(NetfilterError) in
+            // Who was faster may have made what was missing.
+            if !isFirst, mayFit, try addsAtOnce(wanted) { return [] }
+            isFirst = false
+            return try commands(for: wanted, owner)
         }
     }
 
-    /// Whether the tables and chains that entries need are there.
+    private func addsAtOnce(_ wanted: Entries) throws(NetfilterError) -> Bool {
+        guard try hasBase(of: wanted) else { return false }
+        return try addFreeKeys(wanted.entries)
+    }
+
+    /// Whether the chains that the entries' packets pass are there with their rules, and those that entries lead to.
     ///
-    /// Two questions that wait for nobody. To try and be refused instead costs everybody an RCU grace period: the kernel
-    /// takes a transaction back with its lock held, and whoever makes or removes a link waits for that lock, too.
+    /// A few questions that wait for nobody. To try and be refused instead costs everybody an RCU grace period: the kernel
+    /// takes a transaction back with its lock held, and whoever makes or removes a link waits for that lock, too. Rules are
+    /// counted and not read: what empties chains and leaves them (`nft flush table`) is found; CHECK compares all.
     private func hasBase(of wanted: Entries) throws(NetfilterError) -> Bool {
-        for table in wanted.tables {
-            let chains = table == BaseLayout.inet ? wanted.chains : []
-            if chains.isEmpty, try !session.hasTable(table) { return false }
-            for chain in chains where try !session.hasChain(chain.name, in: table) { return false }
+        for (table, chain) in wanted.passedChains {
+            guard let uses = try session.uses(ofChain: chain, in: table), uses >= BaseLayout.uses(of: chain, in: table)
+            else { return false }
+        }
+        for chain in wanted.chains {
+            guard try session.ruleCount(ofChain: chain.name, in: BaseLayout.inet) >= chain.rules.count else {
+                return false
+            }
         }
         return true
     }
@@ -68,21 +78,6 @@ public final class NFTables: PacketFilter {
         [.noSuchFileOrDirectory, .fileExists, .resourceBusy].contains(errno)
     }
 
-    private func retried(_ body: () throws(NetfilterError) -> Void) throws(NetfilterError) {
-        for attempt in 1... {
-            do {
-                return try body()
-            } catch {
-                // ERESTART: the ruleset is of another generation. EINTR or EAGAIN: it changed while being read.
-                let passing: [Errno] = [Self.restart, .interrupted, .resourceTemporarilyUnavailable]
-                guard let errno = error.errno, passing.contains(errno), attempt < Self.attempts else { throw error }
-            }
-        }
-    }
-
-    /// `ERESTART`, which the kernel does not show to programs but for this.
-    private static let restart = Errno(rawValue: 85)
-
     private static func additions(_ entries: [Entries.Entry]) -> [TableCommand] {
         entries.map { .addElements($0.table, set: $0.set.name, [$0.element], isNew: $0.clash != .share) }
     }
@@ -91,15 +86,7 @@ public final class NFTables: PacketFilter {
     private func commands(for wanted: Entries, _ owner: FilterOwner) throws(NetfilterError) -> [TableCommand] {
         let present = try session.tables()
         var commands: [TableCommand] = []
-        for identifier in wanted.tables {
-            var base = BaseLayout.table(identifier)
-            if identifier == BaseLayout.inet { base.chains += wanted.chains }
-            if present.contains(identifier) {
-                commands += try repairs(base)
-            } else {
-                commands += TableCommand.commands(for: base, isNew: true)
-            }
-        }
+        for identifier in wanted.tables { commands += try repairs(identifier, wanted.chains) }
         for var entry in wanted.entries {
             var found = present.contains(entry.table) ? try found(entry) : nil
             if let waiting = entry.waiting(behind: found, owner) {
@@ -137,58 +124,33 @@ public final class NFTables: PacketFilter {
         }
     }
 
-    /// What brings a table that is there back to what it should be; the user's chain is left alone.
-    private func repairs(_ base: Table) throws(NetfilterError) -> [TableCommand] {
-        let identifier = base.identifier
-        var commands: [TableCommand] = []
-        let chains = try session.chains(of: identifier)
-        let rules = try session.rules(of: identifier)
-        let sets = try session.sets(of: identifier)
-        var additions: [TableCommand] = []
-        for chain in base.chains {
-            if let found = chains.first(where: { $0.name == chain.name }) {
-                guard found.hook == chain.hook else {
-                    throw .conflict(subject: "chain \(identifier) \(chain.name)", owner: "another hook")
-                }
-                let present = rules.filter { $0.chain == chain.name }
-                if chain.name == BaseLayout.adminChain || present.map(\.rule) == chain.rules { continue }
-                if !present.isEmpty { commands.append(.flushChain(identifier, chain.name)) }
-            } else {
-                commands.append(.addChain(identifier, chain, isNew: true))
-            }
-            additions += chain.rules.map { .addRule(identifier, chain: chain.name, $0) }
-        }
-        for set in base.sets {
-            guard let found = sets.first(where: { $0.name == set.name }) else {
-                commands.append(.addSet(identifier, set))
-                continue
-            }
-            guard found.key == set.key, found.value == set.value else {
-                throw .conflict(subject: "set \(identifier) \(set.name)", owner: "another type")
-            }
-        }
-        return commands + additions
+    /// What brings one of our tables back to what it should be; the user's chain is left alone.
+    private func repairs(
+        _ identifier: Table.Identifier, _ chains: [Chain]
+    ) throws(NetfilterError) -> [TableCommand] {
+        var base = BaseLayout.table(identifier)
+        if identifier == BaseLayout.inet { base.chains += chains }
+        return try session.difference(to: .init(base, openChains: [BaseLayout.adminChain]))
     }
 
     // MARK: Removing
 
     /// Removes an owner's entries. Equivalent: `nft delete element …` for each.
     public func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
-        try retried { () throws(NetfilterError) in
-            let generation = try session.generation()
+        try session.change { () throws(NetfilterError) in
             let tables = try session.tables()
             var commands: [TableCommand] = []
             for place in BaseLayout.places(parts) where tables.contains(place.table) {
                 let own = try elements(of: place, tag: owner.tag)
                 if !own.isEmpty { commands.append(.removeElements(place.table, set: place.set.name, own)) }
             }
-            guard !commands.isEmpty else { return }
+            guard !commands.isEmpty else { return [] }
             commands += try successions(commands).commands
             if parts.contains(.portForward), commands.contains(where: { Self.leads($0, to: Entries.ownerChain(owner)) })
             {
                 commands.append(.removeChain(BaseLayout.inet, Entries.ownerChain(owner)))
             }
-            try session.commit(commands, generation: generation)
+            return commands
         }
     }
 
@@ -198,8 +160,7 @@ public final class NFTables: PacketFilter {
     ) throws(NetfilterError) {
         let tags = Set(owners.map(\.tag))
         let prefix = FilterOwner.networkTag(network)
-        try retried { () throws(NetfilterError) in
-            let generation = try session.generation()
+        try session.change { () throws(NetfilterError) in
             var (commands, kept) = try removals(parts) { element in
                 guard let comment = element.comment, comment.hasPrefix(prefix + "-") else { return false }
                 return !tags.contains(String(comment.prefix { $0 != " " }))
@@ -222,7 +183,7 @@ public final class NFTables: PacketFilter {
             where chain.comment?.hasPrefix(prefix) == true && chain.hook == nil && !used.contains(chain.name) {
                 commands.append(.removeChain(BaseLayout.inet, chain.name))
             }
-            try session.commit(commands, generation: generation)
+            return commands
         }
     }
 
@@ -263,9 +224,9 @@ public final class NFTables: PacketFilter {
         let present = try session.tables()
         for identifier in wanted.tables {
             guard present.contains(identifier) else { throw .missing("table \(identifier)") }
-            var base = BaseLayout.table(identifier)
-            if identifier == BaseLayout.inet { base.chains += wanted.chains }
-            if let repair = try repairs(base).first { throw .missing("in the packet filter: \(repair.subject)") }
+            if let repair = try repairs(identifier, wanted.chains).first {
+                throw .missing("in the packet filter: \(repair.subject)")
+            }
         }
         for var entry in wanted.entries {
             var found = try found(entry)

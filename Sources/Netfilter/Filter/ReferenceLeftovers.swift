@@ -33,29 +33,14 @@ public struct ReferenceLeftovers {
     public func clean(
         _ owner: FilterOwner, addresses: [IPAddress], parts: FilterParts = .all
     ) throws(NetfilterError) {
-        if let session { try cleanTables(session, owner, addresses, parts) }
-        try cleanLegacy(owner, addresses, parts)
-    }
-
-    private func cleanTables(
-        _ session: NFTablesSession, _ owner: FilterOwner, _ addresses: [IPAddress], _ parts: FilterParts
-    ) throws(NetfilterError) {
-        for attempt in 1... {
-            let generation: UInt32
-            do {
-                generation = try session.generation()
-            } catch {
-                guard case .unavailable = error else { throw error }
-                return
-            }
-            let commands = try commands(session, owner, addresses, parts)
-            do {
-                try session.commit(commands, generation: commands.isEmpty ? nil : generation)
-                return
-            } catch {
-                guard error.errno == Errno(rawValue: 85), attempt < NFTables.attempts else { throw error }
+        if let session {
+            try NetfilterError.whereAvailable { () throws(NetfilterError) in
+                try session.change { () throws(NetfilterError) in
+                    try commands(session, owner, addresses, parts)
+                }
             }
         }
+        try cleanLegacy(owner, addresses, parts)
     }
 
     private func commands(

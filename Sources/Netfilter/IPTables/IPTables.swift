@@ -97,7 +97,9 @@ public final class IPTables: PacketFilter {
             try change(family, isNeeded: false) { plan throws(NetfilterError) in plan.remove(parts, of: owner) }
         }
         if parts.contains(.antiSpoof) {
-            try Self.inTables { tables throws(NetfilterError) in try tables.remove(.antiSpoof, of: owner) }
+            try NetfilterError.whereAvailable { () throws(NetfilterError) in
+                try NFTables().remove(.antiSpoof, of: owner)
+            }
         }
     }
 
@@ -109,8 +111,8 @@ public final class IPTables: PacketFilter {
             }
         }
         if parts.contains(.antiSpoof) {
-            try Self.inTables { tables throws(NetfilterError) in
-                try tables.collect(.antiSpoof, network: network, keeping: owners)
+            try NetfilterError.whereAvailable { () throws(NetfilterError) in
+                try NFTables().collect(.antiSpoof, network: network, keeping: owners)
             }
         }
     }
@@ -123,15 +125,6 @@ public final class IPTables: PacketFilter {
             if let missing = try plan.missing(own, of: owner) { throw .missing(missing) }
         }
         if !bound.isEmpty { try NFTables().check(bound, of: owner) }
-    }
-
-    /// Cleans in nf_tables, where the kernel has them.
-    private static func inTables(_ clean: (NFTables) throws(NetfilterError) -> Void) throws(NetfilterError) {
-        do {
-            try clean(try NFTables())
-        } catch {
-            guard case .unavailable = error else { throw error }
-        }
     }
 
     private static func split(_ rules: [FilterRule]) -> (own: [FilterRule], bound: [FilterRule]) {
@@ -231,15 +224,13 @@ extension IPTables {
     ) throws(NetfilterError) -> [Variant] {
         var variants: [Variant] = []
         if LegacyTables.isUsed(.ipv4) || LegacyTables.isUsed(.ipv6) { variants.append(.legacy) }
-        do {
-            if try hasChains(session()) { variants.append(.tables) }
-        } catch {
-            // Without nf_tables there is no iptables-nft.
-            guard case .unavailable = error else { throw error }
-        }
+        // Without nf_tables there is no iptables-nft.
+        let hasTables = try NetfilterError.whereAvailable { () throws(NetfilterError) in try hasChains(session()) }
+        if hasTables == true { variants.append(.tables) }
+        if !variants.isEmpty { return variants }
         // A program that a killed plugin left may be making the first ones just now.
         let isChanging = (try? LockFiles.path(lockName)).map(FileLock.isTaken) ?? false
-        return variants.isEmpty && isChanging ? [.standard] : variants
+        return isChanging ? [.standard] : []
     }
 
     private static func hasChains(_ session: NFTablesSession) throws(NetfilterError) -> Bool {

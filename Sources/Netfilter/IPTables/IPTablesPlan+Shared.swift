@@ -8,7 +8,10 @@ extension IPTablesPlan {
         let comment = ["-m", "comment", "--comment"]
         let about = Self.isolationComment(ingress, networkTag)
         let back = IPTablesRule(comment + ["CNI firewall plugin rules", "-j", "RETURN"])
-        for chain in [first, second] where ensure("filter", chain) { script.append("filter", chain, back) }
+        for chain in [first, second] {
+            ensure("filter", chain)
+            append("filter", chain, back)
+        }
         ensure("filter", "FORWARD", Self.isolationEntry) { $0.target == IPTablesNames.forward || $0.isFinal }
         let leave = IPTablesRule(["-i", bridge, "!", "-o", bridge] + comment + [about, "-j", second])
         ensure("filter", first, leave, before: \.isFinal)

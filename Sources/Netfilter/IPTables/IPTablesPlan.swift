@@ -157,14 +157,13 @@ public struct IPTablesPlan {
         let mark = "0x" + String(UInt32(1) << UInt32(forward.markBit & 31), radix: 16)
         let comment = ["-m", "comment", "--comment"]
         if forward.externalSetMarkChain == nil {
-            let isNew = ensure("nat", IPTablesNames.setMark)
+            ensure("nat", IPTablesNames.setMark)
             let rule = comment + ["CNI portfwd masquerade mark", "-j", "MARK", "--set-xmark", "\(mark)/\(mark)"]
-            if isNew { script.append("nat", IPTablesNames.setMark, IPTablesRule(rule)) }
+            append("nat", IPTablesNames.setMark, IPTablesRule(rule))
         }
-        if ensure("nat", IPTablesNames.masquerade) {
-            let rule = ["-m", "mark", "--mark", "\(mark)/\(mark)", "-j", "MASQUERADE"]
-            script.append("nat", IPTablesNames.masquerade, IPTablesRule(rule))
-        }
+        ensure("nat", IPTablesNames.masquerade)
+        let rewrite = ["-m", "mark", "--mark", "\(mark)/\(mark)", "-j", "MASQUERADE"]
+        append("nat", IPTablesNames.masquerade, IPTablesRule(rewrite))
         // Before the masquerade of networks, which lets traffic within a subnet out.
         let rule = comment + ["CNI portfwd requiring masquerade", "-j", IPTablesNames.masquerade]
         ensure("nat", "POSTROUTING", IPTablesRule(rule)) { $0.isMasqueradeJump || $0.isFinal }

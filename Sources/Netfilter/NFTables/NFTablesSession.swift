@@ -103,19 +103,41 @@ public final class NFTablesSession {
         }
     }
 
-    /// Whether a table is there. Equivalent: `nft list table`, of which only the table's own lines.
-    public func hasTable(_ table: Table.Identifier) throws(NetfilterError) -> Bool {
-        try isThere("get table \(table)", NFT_MSG_GETTABLE, family: table.family.rawValue) {
-            $0.put(Int(NFTA_TABLE_NAME.rawValue), text: table.name)
+    /// How often a chain is used: its rules, and the rules and elements that lead to it. Equivalent: `nft list chain`, of
+    /// which only the chain's own line.
+    ///
+    /// - Returns: nil when there is no such chain, or no such table.
+    public func uses(ofChain name: String, in table: Table.Identifier) throws(NetfilterError) -> UInt32? {
+        do {
+            return try session.query {
+                $0.beginNetfilter(
+                    subsystem: NFNL_SUBSYS_NFTABLES, message: NFT_MSG_GETCHAIN.rawValue, flags: NLM_F_REQUEST,
+                    family: table.family.rawValue)
+                $0.put(Int(NFTA_CHAIN_TABLE.rawValue), text: table.name)
+                $0.put(Int(NFTA_CHAIN_NAME.rawValue), text: name)
+            } decode: { _, payload in
+                var uses: UInt32 = 0
+                AttributeReader.forEach(in: payload.extracting(payload.following(4))) { type, value in
+                    guard UInt32(type) == NFTA_CHAIN_USE.rawValue else { return }
+                    uses = value.integer(UInt32.self).map(UInt32.init(bigEndian:)) ?? 0
+                }
+                return uses
+            }
+        } catch {
+            if error.errno == .noSuchFileOrDirectory { return nil }
+            throw .kernel(
+                subject: "get chain \(table) \(name)", errno: error.errno, message: error.message)
         }
     }
 
-    /// Whether a chain is there. Equivalent: `nft list chain`, without its rules.
-    public func hasChain(_ name: String, in table: Table.Identifier) throws(NetfilterError) -> Bool {
-        try isThere("get chain \(table) \(name)", NFT_MSG_GETCHAIN, family: table.family.rawValue) {
-            $0.put(Int(NFTA_CHAIN_TABLE.rawValue), text: table.name)
-            $0.put(Int(NFTA_CHAIN_NAME.rawValue), text: name)
-        }
+    /// How many rules a chain has; 0 when there is no such chain. Nothing of them is decoded.
+    public func ruleCount(ofChain name: String, in table: Table.Identifier) throws(NetfilterError) -> Int {
+        try dump("list chain \(table) \(name)", NFT_MSG_GETRULE, family: table.family.rawValue) { builder in
+            builder.put(Int(NFTA_RULE_TABLE.rawValue), text: table.name)
+            builder.put(Int(NFTA_RULE_CHAIN.rawValue), text: name)
+        } decode: { _, attributes in
+            attributes.text(NFTA_RULE_CHAIN.rawValue) == name ? true : nil
+        }.count
     }
 
     /// The chains of a table, without their rules; empty when there is no such table.
@@ -248,24 +270,6 @@ public final class NFTablesSession {
     }
 
     // MARK: -
-
-    private func isThere(
-        _ subject: @autoclosure () -> String, _ message: nf_tables_msg_types, family: UInt8,
-        _ names: (inout MessageBuilder) -> Void
-    ) throws(NetfilterError) -> Bool {
-        do {
-            return try session.query {
-                $0.beginNetfilter(
-                    subsystem: NFNL_SUBSYS_NFTABLES, message: message.rawValue, flags: NLM_F_REQUEST, family: family)
-                names(&$0)
-            } decode: { _, _ in
-                true
-            }
-        } catch {
-            if error.errno == .noSuchFileOrDirectory { return false }
-            throw .kernel(subject: subject(), errno: error.errno, message: error.message)
-        }
-    }
 
     private func dump<Value>(
         _ subject: @autoclosure () -> String, _ message: nf_tables_msg_types, family: UInt8,
