@@ -51,8 +51,7 @@ struct DaemonParts: Sendable {
             grace: .seconds(configuration.grace))
         cluster = ClusterNode(
             key: key, start: start, settings: settings, journal: journal,
-            loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(), kernel: KernelWorker(), log: log,
-            clock: { monotonicNanoseconds() })
+            loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(), log: log)
         node = Node(
             instance: instance, loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
             clock: { monotonicNanoseconds() }, random: random, log: log, keyRingFile: keyRingFile, journal: journal,

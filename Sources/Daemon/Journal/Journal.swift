@@ -1,5 +1,4 @@
 internal import NIOCore
-internal import NIOPosix
 internal import Synchronization
 internal import System
 
@@ -16,25 +15,30 @@ final class Journal: Sendable {
     let entries: [JournalKey: [UInt8]]
     /// Whether the last changes before that may be missing.
     let mayLackChanges: Bool
-    private let file: Mutex<JournalFile?>
+    private let file: Mutex<(any JournalStore)?>
     private let waiting = Mutex(Waiting())
-    private let thread = NIOThreadPool(numberOfThreads: 1)
+    private let work: any BackgroundWork
     private let written = Atomic<UInt64>(0)
     private let failed = Atomic<UInt64>(0)
 
     /// Opens the journal of a state directory; with nil nothing is kept.
     ///
     /// - Throws: ``StartFault`` when what is on the disk cannot be trusted.
-    init(directory: String?) throws {
+    convenience init(directory: String?) throws {
         var file: JournalFile?
         if let directory {
             try Files.makeDirectories(directory, mode: 0o700)
             file = try JournalFile(directory: directory)
         }
-        entries = file?.entries ?? [:]
-        mayLackChanges = file?.mayLackChanges ?? false
-        self.file = Mutex(file)
-        thread.start()
+        self.init(file, work: ThreadWork())
+    }
+
+    /// A journal in a store that is open, or nowhere.
+    init(_ store: (any JournalStore)?, work: any BackgroundWork) {
+        entries = store?.entries ?? [:]
+        mayLackChanges = store?.mayLackChanges ?? false
+        file = Mutex(store)
+        self.work = work
     }
 
     /// The number of writes to the disk, each with its `fsync`, and of those that failed.
@@ -51,7 +55,7 @@ final class Journal: Sendable {
             return waiting.promises.count == 1
         }
         // Whoever comes while the disk is busy goes with the next write.
-        if isFirst { thread.submit { [self] _ in drain() } }
+        if isFirst { work.submit { [self] _ in drain() } }
         return promise.futureResult
     }
 
@@ -94,6 +98,6 @@ final class Journal: Sendable {
 
     /// Ends the thread when everything that waits was written.
     func close() {
-        try? thread.syncShutdownGracefully()
+        work.close()
     }
 }

@@ -7,7 +7,7 @@ internal import System
 /// A change is one frame, written and forced to the disk before the next, so only the last frame can be torn. That one was
 /// never answered and is cut off. Damage before a sound frame is not a tear, and is refused: a forgotten change may be an
 /// address block that was given away.
-struct JournalFile: Sendable {
+struct JournalFile: JournalStore {
     /// How much is appended to a snapshot of usual size before the next one.
     static let growth = 1 << 20
 

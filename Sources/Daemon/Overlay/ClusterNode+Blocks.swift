@@ -201,7 +201,7 @@ extension ClusterNode {
             sum + Int(clamping: span.last.number - span.first.number) + 1
         }
         guard owned - network.knownUse - network.endedSince - network.preparing.count < 16 else { return }
-        guard let addresses = try? await reservations(network).get() else { return }
+        guard let addresses = try? await value(of: reservations(network)) else { return }
         network.knownUse = addresses.count
         network.endedSince = 0
         give(.command(.usage(addresses)), to: network)

@@ -135,7 +135,7 @@ extension ClusterNode {
         guard let underlay = network.underlay else { return }
         let isThere =
             network.isOn && network.fault == nil && network.lastReconciled > 0
-            ? (try? await kernel.run(on: loop) { try $0.isThere(identity) }.get()) ?? false : false
+            ? (try? await value(of: kernel.run(on: loop) { try $0.isThere(identity) })) ?? false : false
         try await announce(network, underlay)
         guard !isThere else { return }
         let asked = clock()
@@ -167,11 +167,11 @@ extension ClusterNode {
         while book.members(of: network.id).contains(where: { !$0.isSuspended }) {
             let now = clock()
             guard now - network.lastChange < Self.quietTime, now - asked < Self.hearingLimit else { break }
-            try await loop.scheduleTask(in: .milliseconds(3)) {}.futureResult.get()
+            try await value(of: loop.scheduleTask(in: .milliseconds(3)) {}.futureResult)
         }
         // What came is on its way to the kernel; behind it, this is.
-        try await loop.scheduleTask(in: .zero) {}.futureResult.get()
-        try await kernel.run(on: loop) { _ in }.get()
+        try await value(of: loop.scheduleTask(in: .zero) {}.futureResult)
+        try await value(of: kernel.run(on: loop) { _ in })
     }
 
     private static let quietTime: UInt64 = 15_000_000

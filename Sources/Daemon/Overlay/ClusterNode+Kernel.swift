@@ -136,9 +136,8 @@ extension ClusterNode {
     func findUnderlay(_ network: NetworkState) async throws {
         let address = network.local.vtep ?? settings.vtep ?? settings.advertised.address
         let interface = network.local.vtep == nil ? network.local.interface ?? settings.vtepInterface : nil
-        network.underlay = try await kernel.run(on: loop) {
-            try $0.underlay(address: address, interface: interface)
-        }.get()
+        network.underlay = try await value(
+            of: kernel.run(on: loop) { try $0.underlay(address: address, interface: interface) })
     }
 
     // MARK: Reconciling
@@ -204,7 +203,7 @@ extension ClusterNode {
             network.fault = nil
             // The host may have another address since it last said where its VXLAN is received.
             if isNew, let underlay = network.underlay { try await announce(network, underlay) }
-            watcher.add(network.identity.name, path: network.identity.namespacePath)
+            watcher?.add(network.identity.name, path: network.identity.namespacePath)
             noteSizes(network, plan.segment.mtu, report)
             await compare(network, before, report)
         } catch {
@@ -272,12 +271,13 @@ extension ClusterNode {
         guard words.count == 4, words[0] == "swiftlet", words[1] == network.identity.name else { return false }
         let (identity, row) = (network.identity, network.local.row)
         let directory = "\(network.local.dataDirectory ?? Self.usualDataDirectory)/\(identity.name)"
-        let found = try? await kernel.run(on: loop) { kernel in
-            let addresses = try kernel.reservations(directory).filter { address in
-                kernel.owner(of: address, in: directory).map { $0 == (words[2], words[3]) } ?? false
-            }
-            return (addresses, try kernel.learnedMAC(identity, port: port.index))
-        }.get()
+        let found = try? await value(
+            of: kernel.run(on: loop) { kernel in
+                let addresses = try kernel.reservations(directory).filter { address in
+                    kernel.owner(of: address, in: directory).map { $0 == (words[2], words[3]) } ?? false
+                }
+                return (addresses, try kernel.learnedMAC(identity, port: port.index))
+            })
         let addresses = (found?.0 ?? []).sorted().compactMap { address in
             row.subnetIndex(of: address).flatMap { IPPrefix(address, length: row.subnets[$0].prefix.length) }
         }
@@ -319,7 +319,7 @@ extension ClusterNode {
         let identity = network.identity
         network.isLeaving = true
         defer { network.isLeaving = false }
-        watcher.remove(identity.name)
+        watcher?.remove(identity.name)
         let isGone =
             (try? await locking(network, while: { !network.hasContainers && !network.isPreparing }) {
                 try $0.remove(identity)

@@ -23,7 +23,7 @@ extension ClusterNode {
 
     /// The same, reading the delegate's files first.
     func returnUnusedLoans(_ network: NetworkState, except endpoint: String) async {
-        guard let reserved = try? await reservations(network).get() else { return }
+        guard let reserved = try? await value(of: reservations(network)) else { return }
         returnUnusedLoans(network, reserved: reserved, except: endpoint)
     }
 

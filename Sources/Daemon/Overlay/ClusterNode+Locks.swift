@@ -16,13 +16,13 @@ extension ClusterNode {
     /// - Throws: ``OverlayError/locked(_:)`` when the time is over.
     func locking<Value: Sendable>(
         _ network: NetworkState, patience: UInt64 = ClusterNode.lockPatience, while isWanted: () -> Bool = { true },
-        _ body: @escaping @Sendable (inout Kernel) throws -> Value
+        _ body: @escaping @Sendable (inout any OverlayKernel) throws -> Value
     ) async throws -> Value {
         let asked = clock()
         var pause: Int64 = 2
         while true {
             do {
-                let value = try await kernel.run(on: loop, body).get()
+                let value = try await self.value(of: kernel.run(on: loop, body))
                 gotLock(network)
                 return value
             } catch let error as OverlayError {
@@ -33,7 +33,7 @@ extension ClusterNode {
                 missedLock(network, path)
                 guard clock() - asked < patience, isWanted() else { throw error }
             }
-            try await loop.scheduleTask(in: .milliseconds(pause)) {}.futureResult.get()
+            try await value(of: loop.scheduleTask(in: .milliseconds(pause)) {}.futureResult)
             pause = min(2 * pause, 50)
         }
     }

@@ -47,7 +47,7 @@ extension ClusterNode {
                 return (MetricsText.label("network", network.identity.name), (now - min(since, now)) / 1_000_000_000)
             })
         let identities = ordered.filter(\.isOn).map(\.identity)
-        let dropped = (try? await kernel.run(on: loop) { try $0.dropped(identities) }.get()) ?? [:]
+        let dropped = (try? await value(of: kernel.run(on: loop) { try $0.dropped(identities) })) ?? [:]
         metrics.family(
             "vxlan_dropped_total", "counter", "VXLAN packets of hosts that are no members.",
             dropped.sorted { $0.key < $1.key }.map { (MetricsText.label("network", $0.key), $0.value) })

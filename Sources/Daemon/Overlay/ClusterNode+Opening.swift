@@ -16,12 +16,12 @@ extension ClusterNode {
             cluster: settings.cluster, host: key.id, incarnation: start.incarnation, counter: random.next(),
             keyRing: keyRing)
         let bound = NIOLoopBound(self, eventLoop: loop)
-        let transport = FrameTransport(loop: loop, codec: codec) { head, body in
+        let transport = makeTransport(loop, codec) { head, body in
             bound.value.assumeIsolated { $0.receive(head, body) }
         }
         self.transport = transport
         do {
-            try await transport.open(at: settings.bind).get()
+            try await value(of: transport.open(at: settings.bind))
         } catch {
             throw StartFault(
                 "the cluster port \(settings.bind) cannot be opened: \(error); choose another with --cluster-port")
@@ -34,7 +34,7 @@ extension ClusterNode {
         announceHost()
         for network in networks.values { startBlocks(network) }
         removeLeftovers()
-        watcher.start { name in
+        watcher?.start { name in
             self.loop.execute { self.assumeIsolated { $0.noticed(name) } }
         }
         repeatReconciling()

@@ -28,15 +28,16 @@ actor ClusterNode {
     nonisolated let settings: ClusterSettings
     let journal: Journal
     let kernel: KernelWorker
-    let watcher: NamespaceWatcher
+    let watcher: NamespaceWatcher?
+    let makeTransport: ClusterSurroundings.TransportMaker
     let log: Logger
     let clock: @Sendable () -> UInt64
-    var random = KernelRandom()
+    var random: RandomSource
     let started: UInt64
 
     var replica: Replica
     var book: AddressBook
-    var transport: FrameTransport?
+    var transport: (any ClusterTransport)?
     var peers: [HostID: Peer] = [:]
     var namedPeers: [String: Peer] = [:]
     var networks: [NetworkID: NetworkState] = [:]
@@ -60,19 +61,21 @@ actor ClusterNode {
 
     init(
         key: HostKey, start: Start, settings: ClusterSettings, journal: Journal,
-        loop: any EventLoop, kernel: KernelWorker, log: Logger, clock: @escaping @Sendable () -> UInt64
+        loop: any EventLoop, log: Logger, surroundings: ClusterSurroundings = ClusterSurroundings()
     ) {
         self.key = key
         self.start = start
         self.settings = settings
         self.journal = journal
         self.loop = loop
-        self.kernel = kernel
+        kernel = surroundings.kernel
+        watcher = surroundings.watcher
+        makeTransport = surroundings.transport
+        clock = surroundings.clock
+        random = surroundings.random
         self.log = log
-        self.clock = clock
         executor = loop.executor
         started = clock()
-        watcher = NamespaceWatcher()
         book = AddressBook(host: key.id)
         for (key, value) in journal.entries where key.kind == JournalKey.Kind.blocks.rawValue {
             if let id = NetworkID(bytes: key.name) { savedBlocks[id] = value }
@@ -183,6 +186,13 @@ actor ClusterNode {
 
     // MARK: Time
 
+    /// Waits for a future of this loop without leaving it.
+    func value<Value: Sendable>(of future: EventLoopFuture<Value>) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            future.whenComplete { continuation.resume(with: $0) }
+        }
+    }
+
     /// A number that was not given before.
     func token() -> UInt64 {
         defer { nextToken += 1 }
@@ -207,7 +217,7 @@ actor ClusterNode {
         replicaWake?.cancel()
         for network in networks.values { network.blockWake?.cancel() }
         transport?.close()
-        watcher.close()
+        watcher?.close()
     }
 }
 
