@@ -43,6 +43,9 @@ public struct AttachmentTag: Hashable, Sendable {
     /// Whether an alias is this attachment's.
     public func owns(alias: String?) -> Bool { alias == self.alias }
 
+    /// Whether an alias is some attachment's.
+    public static func isOurs(alias: String?) -> Bool { alias?.hasPrefix("swiftlet ") == true }
+
     /// The network an alias of ours names; nil for other aliases and for shortened ones.
     public static func network(ofAlias alias: String?) -> String? {
         guard let parts = alias?.split(separator: " "), parts.count == 4, parts[0] == "swiftlet", parts[1] != "-" else {

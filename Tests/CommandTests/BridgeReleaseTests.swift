@@ -109,6 +109,27 @@ struct BridgeReleaseTests {
     }
 
     @Test(
+        "Another network's interface of the same name stays",
+        .enabled(if: !Plugins.areReference, "the reference deletes by name"), arguments: ["bridge", "overlay-vxlan"])
+    func anotherNetwork(_ plugin: String) throws {
+        let lab = try Lab()
+        let (added, _) = try lab.add(Inputs.bridge("1.0.0", name: "a", bridge: "br1"))
+        let before = try lab.world()
+        var config = Inputs.bridge("1.0.0", ["10.7.0.0/24"], name: "b", bridge: "br2")
+        if plugin != "bridge" {
+            config = Value.object(
+                Object([
+                    ("cniVersion", "1.0.0"), ("name", "b"), ("type", .string(plugin)), ("subnet", "10.7.0.0/24"),
+                    ("peers", ["192.0.2.1"]),
+                ]))
+        }
+        try lab.run(plugin, "ADD", config).expectRefusal()
+        try lab.run(plugin, "DEL", config).expectSilence()
+        try lab.world().expectEqual(to: before)
+        try lab.run("bridge", "CHECK", added).expectSilence()
+    }
+
+    @Test(
         "What the reference made, ours removes",
         .enabled(if: isReferenceInstalled, "the reference plugins are not installed"),
         .enabled(if: !Plugins.areReference, "both would be the same"),

@@ -1,5 +1,5 @@
 public import CNI
-internal import Netlink
+public import Netlink
 internal import NetworkTypes
 internal import System
 
@@ -16,14 +16,22 @@ public struct BridgeRemoval {
     ///
     /// - Parameters:
     ///   - sandbox: `CNI_NETNS`; empty when the runtime does not know it any more.
+    ///   - bridges: the bridges whose ports without an alias another suite made for this network.
     ///   - previous: the ADD's result, for links another suite made.
     public func removeLinks(
-        _ tag: AttachmentTag, sandbox: String, interfaceName: String, previous: CNIResult?,
+        _ tag: AttachmentTag, sandbox: String, interfaceName: String, bridges: [String] = [], previous: CNIResult?,
         errors: inout ErrorCollector
     ) {
         guard let host = errors.attempt({ try system.hostStack() }) else { return }
         errors.attempt { try remove(tag.linkName, host) { $0.alias == nil || tag.owns(alias: $0.alias) } }
-        errors.attempt { try removeContainerEnd(sandbox, interfaceName) }
+        errors.attempt {
+            try removeContainerEnd(sandbox, interfaceName, host) { port in
+                if AttachmentTag.isOurs(alias: port.alias) { return tag.owns(alias: port.alias) }
+                if let previous, previous.hasOutside(port.name) { return true }
+                guard let master = port.master, let bridge = try host.link(index: master) else { return false }
+                return bridges.contains(bridge.name)
+            }
+        }
         if let previous { errors.attempt { try removeForeignHostEnd(previous, host) } }
     }
 
@@ -50,8 +58,12 @@ public struct BridgeRemoval {
         return owner == network || (owner == nil && link.alias?.hasPrefix("swiftlet - ") == true)
     }
 
-    /// Removes `CNI_IFNAME` where the container is still there: ours went with its host end, this is another suite's.
-    private func removeContainerEnd(_ sandbox: String, _ interfaceName: String) throws {
+    /// Removes `CNI_IFNAME` where the container is still there: ours went with its host end, this is another suite's. A
+    /// container may have got an interface of this name from another network, whose it stays: so it goes only by its other
+    /// end, which must be here.
+    private func removeContainerEnd(
+        _ sandbox: String, _ interfaceName: String, _ host: any NetworkStack, isOurs: (Link) throws -> Bool
+    ) throws {
         guard !sandbox.isEmpty else { return }
         let container: Container
         do {
@@ -61,8 +73,10 @@ public struct BridgeRemoval {
             if case .system = error.reason { throw error }
             return
         }
-        // An interface without a kind is hardware or `lo`: no plugin of this type made it.
-        try remove(interfaceName, container.stack) { $0.kind != nil }
+        guard let inside = try container.stack.link(named: interfaceName),
+            let port = try inside.veth(in: host), try isOurs(port)
+        else { return }
+        try container.stack.removeLink(index: inside.index)
     }
 
     /// Removes the host end another suite's ADD made, when its container end could not be reached: prevResult names it.
@@ -82,5 +96,22 @@ public struct BridgeRemoval {
     private func remove(_ name: String, _ stack: any NetworkStack, if isOurs: (Link) -> Bool) throws {
         guard let link = try stack.link(named: name), isOurs(link) else { return }
         try stack.removeLink(index: link.index)
+    }
+}
+
+extension CNIResult {
+    /// Whether the result lists a link of the host's by this name.
+    public func hasOutside(_ name: String) -> Bool {
+        interfaces.contains { $0.name == name && ($0.sandbox ?? "").isEmpty }
+    }
+}
+
+extension Link {
+    /// The other end of this veth, if it is in that namespace: a link that merely has the same number is not.
+    public func veth(in stack: any NetworkStack) throws(NetlinkError) -> Link? {
+        guard kind == "veth", let peer, let other = try stack.link(index: peer), other.kind == "veth",
+            other.peer == index
+        else { return nil }
+        return other
     }
 }

@@ -54,24 +54,27 @@ extension BandwidthCommands {
     }
 
     /// The host's ends that may carry our limits: the container's peer where the container is still there, else the links
-    /// prevResult names.
+    /// prevResult names. The interface, or a name used again, may be another network's.
     private func hostLinks(_ request: Request, _ host: any NetworkStack) throws -> [Link] {
+        let tag = AttachmentTag(request.attachment)
+        let previous = (try? request.configuration.previousResult()) ?? nil
+        func isOurs(_ link: Link) -> Bool {
+            if AttachmentTag.isOurs(alias: link.alias) { return tag.owns(alias: link.alias) }
+            return previous.map { $0.interfaces.isEmpty || $0.hasOutside(link.name) } ?? true
+        }
         if !request.invocation.netns.isEmpty {
             do {
                 let container = try system.container(at: request.invocation.netns).stack
                 guard let inside = try container.link(named: request.attachment.interfaceName) else { return [] }
-                return try peer(of: inside, host).map { [$0] } ?? []
+                return try inside.veth(in: host).map { isOurs($0) ? [$0] : [] } ?? []
             } catch let error as NamespaceError {
                 // Gone, or not a namespace at all: the veth went with it, or prevResult tells.
                 if case .system = error.reason { throw error }
             }
         }
-        let tag = AttachmentTag(request.attachment)
-        let interfaces = (try? request.configuration.previousResult())?.interfaces ?? []
-        return try interfaces.filter { ($0.sandbox ?? "").isEmpty }.compactMap { interface in
-            guard let link = try host.link(named: interface.name), link.kind == "veth" else { return nil }
-            // A name used again for another attachment of ours.
-            return AttachmentTag.network(ofAlias: link.alias) != nil && !tag.owns(alias: link.alias) ? nil : link
+        return try (previous?.interfaces ?? []).filter { ($0.sandbox ?? "").isEmpty }.compactMap { interface in
+            guard let link = try host.link(named: interface.name), link.kind == "veth", isOurs(link) else { return nil }
+            return link
         }
     }
 

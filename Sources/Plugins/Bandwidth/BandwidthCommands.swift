@@ -71,7 +71,7 @@ public struct BandwidthCommands: PluginCommands {
             throw refusal(
                 "container interface \(name) has no veth peer: interface \"\(name)\" was not a veth interface")
         }
-        guard let link = try peer(of: inside, host) else {
+        guard let link = try inside.veth(in: host) else {
             throw refusal("veth peer with index \(index) is not in host ns")
         }
         guard previous.interfaces.contains(where: { $0.name == link.name && ($0.sandbox ?? "").isEmpty }) else {
@@ -79,14 +79,6 @@ public struct BandwidthCommands: PluginCommands {
                 CNIError.Code.internal, "no veth peer of container interface found in host ns",
                 details: "it is \(link.name), which prevResult does not list")
         }
-        return link
-    }
-
-    /// The host's link that is a container link's other end; a link that merely has the same index is not.
-    func peer(of inside: Link, _ host: any NetworkStack) throws -> Link? {
-        guard inside.kind == "veth", let index = inside.peer, let link = try host.link(index: index),
-            link.kind == "veth", link.peer == inside.index
-        else { return nil }
         return link
     }
 

@@ -37,7 +37,8 @@ public struct BridgeCommands: PluginCommands {
         }
         BridgeRemoval(system: system).removeLinks(
             AttachmentTag(request.attachment), sandbox: request.invocation.netns,
-            interfaceName: request.attachment.interfaceName, previous: previous, errors: &errors)
+            interfaceName: request.attachment.interfaceName,
+            bridges: BridgeSettings.possibleNames(request.configuration), previous: previous, errors: &errors)
         if !looks, !ipamType.isEmpty { errors.attempt { try system.releaseAddresses(request) } }
         try errors.throwIfAny()
     }

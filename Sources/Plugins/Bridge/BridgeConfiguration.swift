@@ -51,6 +51,12 @@ extension BridgeSettings {
         return name
     }
 
+    /// The bridges that this network's containers may be on: ours, and the reference's for a network that names none.
+    static func possibleNames(_ configuration: NetworkConfiguration) -> [String] {
+        guard let name = try? bridgeName(configuration) else { return [] }
+        return name == derivedName(network: configuration.name) ? [name, "cni0"] : [name]
+    }
+
     /// `br-` and the network's name where that fits an interface name, else `br-` and twelve digits of its hash.
     static func derivedName(network: String) -> String {
         let readable = "br-\(network)"
