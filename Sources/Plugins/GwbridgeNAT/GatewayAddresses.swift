@@ -7,21 +7,23 @@ internal import PluginKit
 /// The addresses of a gateway bridge: host-local's files under a network of their own, because containers of all
 /// networks share the bridge.
 struct GatewayAddresses {
-    private let configuration: HostLocalConfiguration
     private let store: HostLocal
     private let owner: Owner
 
-    /// The addresses of a subnet for a request's container.
-    init(subnet: IPPrefix, _ request: Request) throws {
-        let ipam: Value = ["ranges": [[["subnet": .string(subnet.description)]]]]
-        configuration = try HostLocalConfiguration(
-            network: GwbridgeCommands.addressNetwork, ipam: Reader(ipam), runtimeConfig: Reader(nil),
-            args: Reader(nil), requestedIP: nil, allowsSeveralPerFamily: true, versionText: "")
+    /// The addresses of a request's container.
+    init(_ request: Request) throws {
         store = try Self.store(request)
         owner = Self.owner(request.attachment)
     }
 
-    func allocate() throws -> CNIResult { CNIResult(try store.allocate(configuration, for: owner)) }
+    /// Takes an address of the bridge's subnet.
+    func allocate(_ subnet: IPPrefix) throws -> CNIResult {
+        let ipam: Value = ["ranges": [[["subnet": .string(subnet.description)]]]]
+        let configuration = try HostLocalConfiguration(
+            network: GwbridgeCommands.addressNetwork, ipam: Reader(ipam), runtimeConfig: Reader(nil),
+            args: Reader(nil), requestedIP: nil, allowsSeveralPerFamily: true, versionText: "")
+        return CNIResult(try store.allocate(configuration, for: owner))
+    }
 
     func release() throws { try store.release(owner) }
 

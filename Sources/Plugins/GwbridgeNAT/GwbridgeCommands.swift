@@ -27,21 +27,21 @@ public struct GwbridgeCommands: PluginCommands {
         let configuration = try GwbridgeConfiguration(request)
         let chained = try request.configuration.previousResult()
         if let chained, try isInternal(chained) { return chained }
-        let addresses = try GatewayAddresses(subnet: subnet(configuration), request)
+        try PortPublishing.refuseTaken(configuration.mappings, system: system)
+        let addresses = try GatewayAddresses(request)
+        let (subnet, lock) = try GatewayPool.settle(configuration, system)
+        defer { withExtendedLifetime(lock) {} }
         let attachment = attachment(configuration, request, after: chained)
         let owner = FilterOwner(identity(request))
         // Chained, the result becomes part of another: what the asked version can say of it is seen when they are merged.
         let own = try attachment.add(
-            version: .newest, allocate: { try addresses.allocate() }, release: { try addresses.release() }
+            version: .newest, allocate: { try addresses.allocate(subnet) }, release: { try addresses.release() }
         ) { own, transaction in
             let filter = try system.packetFilter(configuration.backend)
             try filter.add(rules(configuration, request, own.addresses), for: owner)
             transaction.push("the packet filter's rules") { try filter.remove([.firewall, .portForward], of: owner) }
-            if !configuration.mappings.isEmpty {
-                // For clients on the host that use a published port as 127.0.0.1's.
-                let key = "net/ipv4/conf/\(configuration.bridge)/route_localnet"
-                _ = try system.hostStack().exchangeParameters([(key, "1")], passingOverFailures: false)
-            }
+            try ports(configuration, own.addresses).routeLocalhost(by: configuration.bridge)
+            try PortPublishing.forgetConnections(configuration.mappings, system: system)
             _ = try merge(chained, own).document(request.configuration.version)
         }
         return merge(chained, own)
@@ -51,6 +51,9 @@ public struct GwbridgeCommands: PluginCommands {
     public func delete(_ request: Request) throws {
         var errors = ErrorCollector()
         remove(request, errors: &errors)
+        if let mappings = try? GwbridgeConfiguration(request).mappings {
+            errors.attempt { try PortPublishing.forgetConnections(mappings, system: system) }
+        }
         errors.attempt { try GatewayAddresses.release(request) }
         try errors.throwIfAny()
     }
@@ -62,7 +65,7 @@ public struct GwbridgeCommands: PluginCommands {
             throw CNIError(CNIError.Code.invalidConfiguration, "Required prevResult missing")
         }
         if try isInternal(previous) { return }
-        try GatewayAddresses(subnet: subnet(configuration), request).check()
+        try GatewayAddresses(request).check()
         let tag = AttachmentTag(identity(request))
         // The container's end follows the host's, which is named by its tag.
         guard let port = previous.interfaces.firstIndex(where: { $0.name == tag.linkName }),
@@ -99,7 +102,7 @@ public struct GwbridgeCommands: PluginCommands {
         let configuration = try GwbridgeConfiguration(request)
         try Readiness.require {
             if configuration.masquerades { _ = try system.packetFilter(configuration.backend) }
-            _ = try subnet(configuration)
+            _ = try GatewayPool.subnet(configuration, system)
         }
         try Readiness.requireBridge(named: configuration.bridge, system)
     }
@@ -168,8 +171,11 @@ public struct GwbridgeCommands: PluginCommands {
         let firewall = Firewall(
             addresses: addresses.map(\.address.address), ingress: configuration.communicates ? .sameBridge : .isolated,
             bridge: configuration.bridge, port: AttachmentTag(identity(request)).linkName)
-        let forward = PortForward(configuration.mappings, to: addresses.map(\.address))
-        return [.firewall(firewall)] + (configuration.mappings.isEmpty ? [] : [.portForward(forward)])
+        return [.firewall(firewall)] + ports(configuration, addresses).rules
+    }
+
+    private func ports(_ configuration: GwbridgeConfiguration, _ addresses: [CNIResult.Address]) -> PortPublishing {
+        PortPublishing(PortForward(configuration.mappings, to: addresses.map(\.address)), system: system)
     }
 
     private func merge(_ chained: CNIResult?, _ own: CNIResult) -> CNIResult {
@@ -183,22 +189,6 @@ public struct GwbridgeCommands: PluginCommands {
         }
         result.routes += own.routes
         return result
-    }
-
-    private func subnet(_ configuration: GwbridgeConfiguration) throws -> IPPrefix {
-        let host = try system.hostStack()
-        let bridge = try host.link(named: configuration.bridge)
-        let addresses = try host.addresses(link: nil)
-        let routes = configuration.subnet == nil ? try host.routes(family: .ipv4).map(\.destination) : []
-        let subnet = GatewayPool.choose(
-            asked: configuration.subnet, bridge: addresses.filter { $0.link == bridge?.index }.map(\.prefix),
-            host: routes + addresses.map(\.prefix))
-        guard let subnet else {
-            throw CNIError(
-                CNIError.Code.poolExhausted, "every private network for the gateway bridge is in use on this host",
-                details: "name one with the key \"subnet\"")
-        }
-        return subnet
     }
 
     /// The container's end goes with the host's; it is not looked for by name, which may be another plugin's.
