@@ -148,7 +148,7 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: strict),
         .target(name: "GossipFixtures", path: "Tests/GossipFixtures", swiftSettings: strict),
         tests("NetworkTypesTests", ["NetworkTypes"]),
-        tests("SystemTests", ["System", "TestSupport"]),
+        tests("SystemTests", ["JSON", "System", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
         tests("CNITests", ["CNI", "JSON", "NetworkTypes", "System", "TestSupport"]),
         tests("NetlinkTests", ["CLibMNL", "CLibMNLStatic", "Netlink", "NetworkTypes", "System", "TestSupport"]),

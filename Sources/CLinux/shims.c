@@ -52,6 +52,17 @@ int swiftlet_run_on_thread(void (*body)(void *), void *context) {
     return pthread_join(thread, NULL);
 }
 
+void swiftlet_return_large_memory(void) {
+    // glibc raises the threshold to the largest buffer that was ever freed, up to 32 MiB; from then on such buffers are cut
+    // from heaps, which small ones among them keep. A fixed one, the usual at the start, is left alone.
+    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    (void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
+}
+
+void swiftlet_trim_memory(size_t spare) {
+    if (mallinfo2().fordblks > spare) (void)malloc_trim(spare / 4);
+}
+
 void swiftlet_ignore_broken_pipes(void) { (void)signal(SIGPIPE, SIG_IGN); }
 
 int swiftlet_duplicate(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 0); }

@@ -8,10 +8,8 @@ enum Advertised {
     /// address of an interface that leads somewhere.
     static func endpoint(bind: Endpoint, wanted: String?) throws(StartFault) -> Endpoint {
         if let wanted {
-            if let endpoint = Endpoint(text: wanted) {
-                // Only an address with a port of its own, as behind a translation, has another than ours.
-                return IPAddress(wanted) == nil ? endpoint : Endpoint(address: endpoint.address, port: bind.port)
-            }
+            // Only an address with a port of its own, as behind a translation, has another than ours.
+            if let endpoint = Endpoint(text: wanted, defaultPort: bind.port) { return endpoint }
             let own = try addresses().filter { $0.name == wanted }.map(\.address)
             guard let address = own.first(where: { $0.family == bind.address.family }) ?? own.first else {
                 throw StartFault("--advertise \(wanted): neither an address nor an interface with an address")

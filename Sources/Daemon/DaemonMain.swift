@@ -31,6 +31,7 @@ public enum DaemonMain {
     public static func run(
         _ configuration: Configuration, reload: @escaping @Sendable () throws -> Configuration
     ) throws -> Int32 {
+        swiftlet_return_large_memory()
         ignoreBrokenPipes()
         umask(0o077)
         let signals = Signals(SIGTERM, SIGINT, SIGHUP, SIGUSR1)

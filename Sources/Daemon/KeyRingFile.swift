@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Gossip
 internal import JSON
 internal import NetworkTypes
@@ -9,7 +10,10 @@ struct KeyRingFile: Sendable {
     let path: String
 
     /// Reads the keys.
+    ///
+    /// - Throws: also when others on this host can read the file, or could have put keys into it.
     func load() throws -> KeyRing {
+        try checkAccess()
         let texts = try Reader(Value(parsing: try Files.read(path)), path: path).strings()
         var keys: [[UInt8]] = []
         for (index, text) in texts.enumerated() {
@@ -21,6 +25,22 @@ struct KeyRingFile: Sendable {
             return try KeyRing(primary: primary, others: Array(keys.dropFirst()))
         } catch {
             throw StartFault("\(path): a key must have 16, 24 or 32 bytes (\(error))")
+        }
+    }
+
+    private func checkAccess() throws {
+        let status = try FileStatus(of: path)
+        guard status.owner == geteuid() || status.owner == 0 else {
+            throw StartFault(
+                "\(path): belongs to user \(status.owner), who could put keys into it; chown it to the daemon's user "
+                    + "(\(geteuid())), and make new keys if others know these")
+        }
+        // The group may read it where that is the daemon's own.
+        let allowed: UInt32 = status.group == getegid() ? 0o740 : 0o700
+        guard status.mode & 0o777 & ~allowed == 0 else {
+            throw StartFault(
+                "\(path): has mode \(String(status.mode & 0o777, radix: 8)), so that others can read the keys or change them; "
+                    + "chmod 600 \(path), and make new keys if others know these")
         }
     }
 

@@ -198,7 +198,7 @@ extension Node {
     private func respond(_ request: ControlRequest) throws -> ControlReply {
         let document = try request.document()
         guard let number = try document.member("id").integer(in: 0...Int64.max),
-            let query = unanswered.removeValue(forKey: UInt64(number))
+            let query = unanswered.take(UInt64(number))
         else { throw Refusal(reason: "id: no such query, or it was answered") }
         return outcome(of: .respond(query.id, payload: try payload(document)))
     }

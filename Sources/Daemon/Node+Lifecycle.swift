@@ -1,11 +1,17 @@
+internal import CLinux
 internal import Gossip
 internal import Logging
 internal import NIOCore
+internal import NIOPosix
 
 /// Reloading, leaving, and what the service manager is told.
 extension Node {
     /// How often the service manager's status line may change.
     private static let statusInterval = TimeAmount.seconds(5)
+
+    /// How often memory that nobody uses is given back, and how much of it may be kept.
+    private static let trimInterval = TimeAmount.seconds(5)
+    private static let spareMemory = 6 << 20
 
     func leave() {
         isLeaving = true
@@ -56,6 +62,10 @@ extension Node {
                 if status != node.toldStatus { notifier.status(status) }
                 node.toldStatus = status
             }
+        }
+        // A burst of streams leaves holes among what lives on.
+        loop.scheduleRepeatedTask(initialDelay: Self.trimInterval, delay: Self.trimInterval) { _ in
+            NIOThreadPool.singleton.submit { _ in swiftlet_trim_memory(Self.spareMemory) }
         }
         guard let interval = notifier.watchdogInterval else { return }
         loop.scheduleRepeatedTask(initialDelay: .zero, delay: .nanoseconds(interval)) { _ in notifier.alive() }

@@ -7,10 +7,24 @@ struct OpenStream {
     var channel: (any Channel)?
 }
 
+/// What the sockets of the gossip's streams take.
+struct StreamLoad: Equatable, Sendable {
+    /// Connections that others opened, those among them that the engine is done with, and that still send an answer.
+    var accepted = 0
+    /// Bytes that wait for others to read them.
+    var unsent = 0
+}
+
 extension Node {
     /// The most bytes of a datagram that is received.
     private static let datagramLimit = 1 << 16
     private static let socketBuffer = 2 << 20
+    /// How much is read from a stream at once: what many send at the same time is in memory before the engine sees it.
+    private static let streamRead = 1 << 14
+    /// The most connections of others; more than the engine's streams, since answers are sent after it is done with them.
+    static let connectionLimit = 256
+    /// The most that may wait for those who do not read.
+    static let unsentLimit = 16 << 20
 
     /// Opens UDP and TCP at `address` and starts the engine.
     nonisolated func open(at address: Endpoint) async throws {
@@ -31,13 +45,17 @@ extension Node {
             tcp = try await ServerBootstrap(group: loop)
                 .serverChannelOption(.backlog, value: 256)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(
+                    .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.streamRead)
+                )
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
-                        guard let peer = channel.remoteAddress.flatMap({ Endpoint($0) }) else {
+                        guard let peer = channel.remoteAddress.flatMap({ Endpoint($0) }),
+                            let id = self.assumeIsolated({ $0.accepted(channel) })
+                        else {
                             channel.close(promise: nil)
                             return
                         }
-                        let id = self.assumeIsolated { $0.accepted(channel) }
                         try channel.pipeline.syncOperations.addHandler(StreamHandler(node: self, id: id))
                         self.assumeIsolated { $0.give(.streamAccepted(id, from: peer)) }
                     }
@@ -56,7 +74,11 @@ extension Node {
         give(.start)
     }
 
-    func accepted(_ channel: any Channel) -> StreamID {
+    /// The engine's name for a connection of another host; nil when there are too many.
+    func accepted(_ channel: any Channel) -> StreamID? {
+        guard streamLoad.accepted < Self.connectionLimit else { return nil }
+        streamLoad.accepted += 1
+        channel.closeFuture.whenComplete { _ in self.assumeIsolated { $0.streamLoad.accepted -= 1 } }
         acceptedStreams += 1
         let id = StreamID.accepted(acceptedStreams)
         streams[id] = OpenStream(channel: channel)
@@ -94,13 +116,26 @@ extension Node {
     }
 
     func sendStream(_ id: StreamID, _ bytes: [UInt8]) {
-        streams[id]?.channel?.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+        guard let channel = streams[id]?.channel else { return }
+        // Whoever asks and does not read gets nothing more; the exchange is repeated.
+        guard streamLoad.unsent + bytes.count <= Self.unsentLimit else { return channel.close(promise: nil) }
+        streamLoad.unsent += bytes.count
+        let count = bytes.count
+        channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { _ in
+            self.assumeIsolated { $0.streamLoad.unsent -= count }
+        }
     }
 
     func closeStream(_ id: StreamID) {
         guard let channel = streams.removeValue(forKey: id)?.channel else { return }
-        // Writes end in order: after this empty one everything was sent.
-        channel.writeAndFlush(ByteBuffer()).whenComplete { _ in channel.close(promise: nil) }
+        // Writes end in order: after this empty one everything was sent. What is not read in time is given up.
+        let limit = loop.scheduleTask(in: .nanoseconds(Int64(clamping: instance.settings.streamTimeout))) {
+            channel.close(promise: nil)
+        }
+        channel.writeAndFlush(ByteBuffer()).whenComplete { _ in
+            limit.cancel()
+            channel.close(promise: nil)
+        }
     }
 
     /// The stream ended by itself.

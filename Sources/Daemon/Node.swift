@@ -48,6 +48,7 @@ actor Node {
     var listener: (any Channel)?
     var streams: [StreamID: OpenStream] = [:]
     var acceptedStreams: UInt64 = 0
+    var streamLoad = StreamLoad()
     private var wake: Scheduled<Void>?
     private var waiting: [Event] = []
     private var isBusy = false
@@ -56,7 +57,8 @@ actor Node {
     private var observers: [UInt64: @Sendable (Happening) -> Void] = [:]
     private var nextNumber: UInt64 = 1
     var questions: [UInt64: Question] = [:]
-    var unanswered: [UInt64: Query] = [:]
+    /// The queries of others that may still be answered.
+    var unanswered = OpenQueries()
     var refusal: String?
     var warned: [WireFault: Nanoseconds] = [:]
     var isLeaving = false
@@ -168,8 +170,7 @@ actor Node {
 
     private func receive(_ query: Query) {
         let number = number()
-        unanswered = unanswered.filter { $0.value.deadline > query.deadline || $0.value.deadline >= clock() }
-        unanswered[number] = query
+        unanswered.add(query, number: number, now: clock())
         tell(.query(query, number: number))
     }
 

@@ -75,7 +75,8 @@ public struct Instance: Sendable {
     var memberBroadcasts = BroadcastQueue()
     var streams: [StreamID: Stream] = [:]
     var nextStream: UInt64 = 1
-    var acceptedStreams = 0
+    /// What others' streams take before it is known who they are.
+    var intake: IntakeBudget<StreamID, IPAddress>
 
     // Joining and leaving.
     var seeds: [Endpoint] = []
@@ -123,6 +124,7 @@ public struct Instance: Sendable {
             requiresEncryption: settings.requiresEncryption)
         awareness = Awareness(limit: settings.awarenessLimit)
         sequence = UInt32(UInt16(truncatingIfNeeded: generator.next()))
+        intake = IntakeBudget(streamLimit: settings.streamLimit, byteLimit: settings.streamMemory)
         eventRing = EventRing(slots: settings.eventSlots)
         queryRing = QueryRing(slots: settings.eventSlots)
         if memory.memberTime > 0 { memberClock = LamportClock(time: memory.memberTime) }

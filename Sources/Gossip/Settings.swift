@@ -79,6 +79,9 @@ public struct Settings: Hashable, Sendable {
     public var memberLimit = 1 << 16
     /// The most streams that others may have open to us. Default 128.
     public var streamLimit = 128
+    /// The most bytes that those streams may hold together before their messages are complete. Default 12 MiB: the state of
+    /// 32 000 members.
+    public var streamMemory = 12 << 20
 
     /// Whether packets in clear are refused while there are keys. Default true.
     public var requiresEncryption = true
@@ -137,7 +140,9 @@ public struct Settings: Hashable, Sendable {
         if gossipNodes < 0 || indirectChecks < 0 || queryTimeoutMultiplier < 1 { return "counts must not be negative" }
         if !(512...65_000).contains(packetBudget) { return "packetBudget must be between 512 and 65000" }
         if label.count > 255 { return "label must have at most 255 bytes" }
-        if eventSlots < 1 || queueLimit < 1 || memberLimit < 2 { return "limits must be positive" }
+        if eventSlots < 1 || queueLimit < 1 || memberLimit < 2 || streamLimit < 1 || streamMemory < 1 {
+            return "limits must be positive"
+        }
         return nil
     }
 }

@@ -12,6 +12,10 @@ public struct FileStatus: Equatable, Sendable {
     public let links: Int
     /// File type and permission bits (`st_mode`).
     public let mode: UInt32
+    /// The owner's user id.
+    public let owner: UInt32
+    /// The group's id.
+    public let group: UInt32
     /// Last change of the contents, nanoseconds since the epoch.
     public let modified: Int64
     /// Last change of the inode, nanoseconds since the epoch.
@@ -23,6 +27,8 @@ public struct FileStatus: Equatable, Sendable {
         size = Int(raw.st_size)
         links = Int(raw.st_nlink)
         mode = raw.st_mode
+        owner = raw.st_uid
+        group = raw.st_gid
         modified = Int64(raw.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(raw.st_mtim.tv_nsec)
         changed = Int64(raw.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(raw.st_ctim.tv_nsec)
     }

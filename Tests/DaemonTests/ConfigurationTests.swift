@@ -56,21 +56,44 @@ struct ConfigurationTests {
 
     @Test(arguments: [
         ("192.0.2.1", "192.0.2.1:7946"), ("192.0.2.1:80", "192.0.2.1:80"), ("2001:db8::1", "[2001:db8::1]:7946"),
-        ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ("[2001:db8::1]:80", "[2001:db8::1]:80"), ("[2001:db8::1]", "[2001:db8::1]:7946"),
     ])
     func readsEndpoints(text: String, expected: String) {
         #expect(Endpoint(text: text)?.description == expected)
     }
 
-    @Test(arguments: ["", "host", "192.0.2.1:", "192.0.2.1:65536", "[2001:db8::1]", ":80", "[]:80", "1:2:3:80x"])
+    @Test(arguments: [
+        "", "host", "192.0.2.1:", "192.0.2.1:65536", "[192.0.2.1]", "[2001:db8::1", ":80", "[]:80", "1:2:3:80x",
+    ])
     func refusesEndpoints(text: String) {
         #expect(Endpoint(text: text) == nil)
+    }
+
+    /// Every place that takes an address takes it in brackets, too, with and without a port and an interface.
+    @Test(arguments: [
+        "fd00::11", "[fd00::11]", "[fd00::11]:7946", "fd00::11%lo", "[fd00::11%lo]", "[fd00::11%lo]:7946",
+    ])
+    func takesAddressesOfBothSpellings(text: String) {
+        var configuration = Configuration()
+        let isBound = configuration.setBind(text)
+        #expect(isBound)
+        #expect(configuration.bind.description == "[fd00::11]:7946")
+        let isAdded = configuration.addPeer(text)
+        #expect(isAdded)
+        #expect(configuration.join.map(\.description) == ["[fd00::11]:7946"])
+        #expect(configuration.joinNames.isEmpty)
+        #expect(configuration.scope == (text.contains("%") ? "lo" : nil))
+        guard !text.contains("%") else { return }
+        let isSet = configuration.setSerfRPC(text)
+        #expect(isSet)
+        #expect(configuration.serfRPC.address == configuration.bind.address)
     }
 
     @Test func announcesTheBoundAddressUnlessToldOtherwise() throws {
         let bound = try #require(Endpoint(text: "192.0.2.1:80"))
         #expect(try Advertised.endpoint(bind: bound, wanted: nil) == bound)
         #expect(try Advertised.endpoint(bind: bound, wanted: "192.0.2.9").description == "192.0.2.9:80")
+        #expect(try Advertised.endpoint(bind: bound, wanted: "[fd00::9]").description == "[fd00::9]:80")
         #expect(try Advertised.endpoint(bind: bound, wanted: "192.0.2.9:81").description == "192.0.2.9:81")
         #expect(throws: StartFault.self) { try Advertised.endpoint(bind: bound, wanted: "no-such-link") }
     }

@@ -76,6 +76,10 @@ int swiftlet_wait_status(int status);
 int swiftlet_run_on_thread(void (*body)(void *), void *context);
 /// `signal(SIGPIPE, SIG_IGN)`, whose constant is a cast.
 void swiftlet_ignore_broken_pipes(void);
+/// `mallopt(3)`: large buffers always go back to the system when they are freed. For a process that lives long.
+void swiftlet_return_large_memory(void);
+/// `malloc_trim(3)`: gives back what small buffers left, when that is more than `spare` bytes.
+void swiftlet_trim_memory(size_t spare);
 /// `fcntl(F_DUPFD_CLOEXEC)` (variadic in C). Returns the new descriptor or -1.
 int swiftlet_duplicate(int descriptor);
 /// The `CLONE_NEW…` kind of an open namespace (`NS_GET_NSTYPE`), -1 when it is no namespace.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ClusterGraph
 import JSON
+import System
 
 struct GraphCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -22,8 +23,8 @@ struct GraphCommand: ParsableCommand {
                 networks: NetworkCatalogue.list(client.ask("GET", "/v1/networks"), "networks"),
                 endpoints: NetworkCatalogue.list(client.ask("GET", "/v1/endpoints"), "endpoints"))
             switch format {
-            case .dot: print(graph.dot, terminator: "")
-            case .svg: print(graph.svg, terminator: "")
+            case .dot: print(ShownText.lines(graph.dot), terminator: "")
+            case .svg: print(ShownText.lines(graph.svg), terminator: "")
             }
         }
     }

@@ -15,14 +15,16 @@ struct Events: ParsableCommand {
             var seen = 0
             try client.lines("/v1/events" + (kind.map { "?kind=\($0)" } ?? "")) { line in
                 // Flushed line by line: a reader at the other end of a pipe waits for it.
-                try? writeFully(1, Array(((common.json ? line : Self.readable(line)) + "\n").utf8))
+                try? writeFully(1, Array(((common.json ? ShownText.document(line) : Self.readable(line)) + "\n").utf8))
                 seen += 1
                 return seen != count
             }
         }
     }
 
-    private static func readable(_ line: String) -> String {
+    private static func readable(_ line: String) -> String { ShownText.line(words(line)) }
+
+    private static func words(_ line: String) -> String {
         guard let document = try? Value(parsing: Array(line.utf8)) else { return line }
         let event = Reader(document)
         guard let kind = try? event.cell("event"), let name = try? event.cell("name") else { return line }

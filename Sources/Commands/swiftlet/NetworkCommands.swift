@@ -20,7 +20,7 @@ struct NetworkCommands: ParsableCommand {
         func run() throws {
             try common.perform { client in
                 let catalogue = try NetworkCatalogue(client, places)
-                if common.json { return print(Value.array(catalogue.entries.map(\.document)).text(.indented)) }
+                if common.json { return say(Value.array(catalogue.entries.map(\.document))) }
                 var table = Table("NAME", "ID", "DRIVER", "SCOPE", "SUBNETS", "CONTAINERS", "FILE")
                 for entry in catalogue.entries {
                     let network = Reader(entry.document)
@@ -31,7 +31,7 @@ struct NetworkCommands: ParsableCommand {
                         subnets.isEmpty ? "-" : subnets.joined(separator: ","),
                         "\(entry.containers)", entry.file ?? "-")
                 }
-                print(table.text)
+                say(table.text)
             }
         }
     }
@@ -47,7 +47,7 @@ struct NetworkCommands: ParsableCommand {
             try common.perform { client in
                 var found: [Value] = []
                 for name in names { found.append(try NetworkCatalogue.network(name, client, places)) }
-                print(Value.array(found).text(.indented))
+                say(Value.array(found))
             }
         }
     }
@@ -70,7 +70,7 @@ struct NetworkCommands: ParsableCommand {
                 for name in wanted {
                     let network = try client.ask("GET", "/v1/networks/\(name)")
                     let definition = try NetworkDefinition(inspected: Reader(network))
-                    if try NetworkFiles(places.directory).adopt(definition) { print(name) }
+                    if try NetworkFiles(places.directory).adopt(definition) { say(name) }
                 }
             }
         }
@@ -99,7 +99,7 @@ struct NetworkCommands: ParsableCommand {
                     }
                     let isRemoved = try NetworkFiles(places.directory).remove(name)
                     guard isKnown || isRemoved else { throw Refusal("no network \(name)") }
-                    print(name)
+                    say(name)
                 }
             }
         }

@@ -47,14 +47,20 @@ struct Common: ParsableArguments {
 
     /// Prints the document as JSON, or what `table` makes of it.
     func show(_ document: Value, _ table: (Reader) throws -> String) throws {
-        print(json ? document.text(.indented) : try table(Reader(document)))
+        if json { say(document) } else { say(try table(Reader(document))) }
     }
 }
 
 /// One line on standard error.
 func complain(_ reason: String) {
-    try? writeFully(2, Array("swiftlet: \(reason)\n".utf8))
+    try? writeFully(2, Array("swiftlet: \(ShownText.lines(reason))\n".utf8))
 }
+
+/// Prints text in which there may be values of other hosts.
+func say(_ text: String) { print(ShownText.lines(text)) }
+
+/// Prints a document in which there may be values of other hosts.
+func say(_ document: Value) { print(ShownText.document(document.text(.indented))) }
 
 extension Reader {
     /// A member as text for a table; "-" when it is not there.

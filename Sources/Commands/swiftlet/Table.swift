@@ -1,10 +1,13 @@
+import System
+
 /// Columns of text, as wide as their widest cell.
 struct Table {
     private var rows: [[String]]
 
     init(_ headings: String...) { rows = [headings] }
 
-    mutating func add(_ cells: String...) { rows.append(cells) }
+    /// Adds a row; what could not be shown in a cell is escaped.
+    mutating func add(_ cells: String...) { rows.append(cells.map { ShownText.line($0) }) }
 
     /// The lines; without rows only the headings.
     var text: String {

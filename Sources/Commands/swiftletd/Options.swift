@@ -11,11 +11,16 @@ struct Options: ParsableCommand {
             SIGTERM and SIGINT leave the cluster gracefully, a second one ends at once. SIGHUP reads the configuration \
             again: tags, nodes to join, keys and the log level are taken over at once.
 
+            Without flags and without the word 'run' it starts only on a terminal or as a unit of the service manager: \
+            container runtimes run whatever lies in a directory of plugins to ask what it is.
+
             Exit status: 0 after leaving or stopping, 1 when it could not start, 3 when leaving took too long, 64 for \
             wrong flags, 128 + N when signal N came twice.
             """,
         version: suiteVersion)
 
+    @Argument(help: "run: what a daemon without flags is told from a script.")
+    var word: Word?
     @Option(help: "Configuration file, JSON.")
     var config: String?
     @Option(help: "Unique name of this node (default: the host's name).")
@@ -83,10 +88,18 @@ struct Options: ParsableCommand {
     }
 
     func run() throws {
+        if word == nil, CommandLine.arguments.count < 2, let reason = Caller().refusal {
+            throw ValidationError(reason)
+        }
         let options = self
         let status = try DaemonMain.run(try merged()) { try options.merged() }
         throw ExitCode(status)
     }
+}
+
+/// What the daemon can be told in words.
+enum Word: String, CaseIterable, ExpressibleByArgument {
+    case run
 }
 
 /// One `--tag`.

@@ -63,20 +63,35 @@ struct FrameCodec: Sendable {
         }
     }
 
+    /// Refuses a frame by its first ``FrameHead/length`` bytes, before its body is waited for. A refusal is counted.
+    mutating func check(_ start: ArraySlice<UInt8>, from way: FrameHead.Way) throws(FrameFault) {
+        do throws(FrameFault) {
+            try accept(try FrameHead(start), way)
+        } catch {
+            faults[error, default: 0] += 1
+            throw error
+        }
+    }
+
+    private func accept(_ head: FrameHead, _ way: FrameHead.Way) throws(FrameFault) {
+        guard head.cluster == cluster else { throw .otherCluster }
+        guard head.sender != host else { throw .own }
+        guard head.way == way else { throw .wrongWay }
+        guard keys.primary != nil || head.keyID == 0 else { throw .unknownKey }
+        guard keys.primary == nil || head.keyID != 0 else { throw .notSealed }
+        guard head.keyID == 0 || keys.has(head.keyID) else { throw .unknownKey }
+    }
+
     private mutating func opened(_ frame: ArraySlice<UInt8>, _ way: FrameHead.Way) throws(FrameFault) -> (
         head: FrameHead, body: [UInt8]
     ) {
         let head = try FrameHead(frame)
-        guard head.cluster == cluster else { throw .otherCluster }
-        guard head.sender != host else { throw .own }
-        guard head.way == way else { throw .wrongWay }
+        try accept(head, way)
         let rest = frame.dropFirst(FrameHead.length)
         guard keys.primary != nil else {
             // Without keys anybody could forge the head, so nothing is concluded from it.
-            guard head.keyID == 0 else { throw .unknownKey }
             return (head, Array(rest))
         }
-        guard head.keyID != 0 else { throw .notSealed }
         guard rest.count >= Self.tagLength else { throw .tooShort }
         guard let key = keys.key(head) else { throw .unknownKey }
         guard let nonce = try? Self.nonce(head),

@@ -40,6 +40,9 @@ struct FrameKeys: Sendable {
         }
     }
 
+    /// Whether we have the gossip key with an id.
+    func has(_ id: UInt32) -> Bool { roots[id] != nil }
+
     /// The key of a frame; nil when we do not have the gossip key it comes from.
     mutating func key(_ head: FrameHead) -> SymmetricKey? {
         let name = Name(keyID: head.keyID, sender: head.sender, incarnation: head.incarnation)

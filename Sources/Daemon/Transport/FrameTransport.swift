@@ -2,6 +2,8 @@ internal import Cluster
 internal import Gossip
 internal import NIOCore
 internal import NIOPosix
+internal import NetworkTypes
+internal import StateMachine
 
 /// The cluster port: frames in datagrams and, each after its length (4, big endian), on streams.
 ///
@@ -22,6 +24,10 @@ final class FrameTransport {
     /// How many streams others may have open, together and from one address.
     static let acceptedLimit = 1024
     static let acceptedPerSourceLimit = 16
+    /// The most that the frames on their streams may take together before they are complete.
+    static let intakeLimit = 16 << 20
+    /// The most that may wait for all peers together.
+    static let unsentLimit = 64 << 20
 
     /// What is counted.
     struct Counts: Equatable, Sendable {
@@ -46,6 +52,10 @@ final class FrameTransport {
     private var listener: (any Channel)?
     private var outgoing: [Endpoint: OutgoingStream] = [:]
     private var accepted: [ObjectIdentifier: (channel: any Channel, source: Endpoint)] = [:]
+    private var intake = IntakeBudget<ObjectIdentifier, IPAddress>(
+        streamLimit: FrameTransport.acceptedLimit, byteLimit: FrameTransport.intakeLimit)
+    /// What waits for all peers.
+    private var unsent = 0
     private var isClosed = false
 
     init(loop: any EventLoop, codec: FrameCodec, receive: @escaping (FrameHead, [UInt8]) -> Void) {
@@ -71,6 +81,8 @@ final class FrameTransport {
             .serverChannelOption(.backlog, value: 256)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            // What many strangers send at once is in memory before it is looked at.
+            .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 1 << 14))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try bound.value.accepted(channel) }
             }
@@ -102,7 +114,9 @@ final class FrameTransport {
     @discardableResult
     func sendStream(_ body: [UInt8], to target: Endpoint) -> Bool {
         let stream = outgoing[target] ?? OutgoingStream()
-        guard !isClosed, body.count <= Self.streamBodyLimit, stream.pending + body.count <= Self.queueLimit else {
+        guard !isClosed, body.count <= Self.streamBodyLimit, stream.pending + body.count <= Self.queueLimit,
+            unsent + body.count <= Self.unsentLimit
+        else {
             counts.dropped += 1
             return false
         }
@@ -114,6 +128,7 @@ final class FrameTransport {
         buffer.writeInteger(UInt32(truncatingIfNeeded: frame.count))
         buffer.writeBytes(frame)
         stream.pending += buffer.readableBytes
+        unsent += buffer.readableBytes
         stream.lastUse = .now()
         if let channel = stream.channel {
             write(buffer, stream, channel)
@@ -128,8 +143,11 @@ final class FrameTransport {
     }
 
     private func write(_ buffer: ByteBuffer, _ stream: OutgoingStream, _ channel: any Channel) {
-        let (size, bound) = (buffer.readableBytes, NIOLoopBound(stream, eventLoop: loop))
-        channel.writeAndFlush(buffer).whenComplete { _ in bound.value.pending -= size }
+        let (size, bound) = (buffer.readableBytes, NIOLoopBound((self, stream), eventLoop: loop))
+        channel.writeAndFlush(buffer).whenComplete { _ in
+            bound.value.0.unsent -= size
+            bound.value.1.pending -= size
+        }
     }
 
     private func connect(_ stream: OutgoingStream, _ target: Endpoint) {
@@ -179,15 +197,21 @@ final class FrameTransport {
 
     private func lost(_ stream: OutgoingStream, _ target: Endpoint) {
         counts.dropped += UInt64(stream.waiting.count)
-        stream.waiting = []
+        drop(stream)
         if outgoing[target] === stream { outgoing[target] = nil }
     }
 
     /// Gives up what waits for a peer that is gone.
     func forget(_ target: Endpoint) {
         guard let stream = outgoing.removeValue(forKey: target) else { return }
-        stream.waiting = []
+        drop(stream)
         stream.channel?.close(promise: nil)
+    }
+
+    /// Drops what waits for a connection.
+    private func drop(_ stream: OutgoingStream) {
+        unsent -= stream.waiting.reduce(0) { $0 + $1.readableBytes }
+        stream.waiting = []
     }
 
     // MARK: Receiving
@@ -202,12 +226,55 @@ final class FrameTransport {
         }
         let id = ObjectIdentifier(channel)
         accepted[id] = (channel, source)
+        close(intake.open(id, from: source.address, isTrusted: false).map { [$0] } ?? [])
         let bound = NIOLoopBound(self, eventLoop: loop)
-        channel.closeFuture.whenComplete { _ in bound.value.accepted[id] = nil }
-        try channel.pipeline.syncOperations.addHandler(FrameStreamHandler(self))
+        channel.closeFuture.whenComplete { _ in
+            bound.value.accepted[id] = nil
+            bound.value.intake.close(id)
+        }
+        try channel.pipeline.syncOperations.addHandler(FrameStreamHandler(self, id))
     }
 
-    fileprivate func received(_ frame: ArraySlice<UInt8>, _ way: FrameHead.Way) -> Bool {
+    private func close(_ victims: [ObjectIdentifier]) {
+        for victim in victims {
+            counts.streamsRefused += 1
+            accepted[victim]?.channel.close(promise: nil)
+        }
+    }
+
+    /// Notes what a stream holds of a frame that is not complete; false when it was too much, and the stream is closed.
+    func holds(_ bytes: Int, _ stream: ObjectIdentifier) -> Bool {
+        let victims = intake.hold(bytes, for: stream)
+        close(victims)
+        return !victims.contains(stream)
+    }
+
+    /// Whether a frame may be waited for by its head.
+    func isAcceptable(_ head: ArraySlice<UInt8>) -> Bool {
+        do throws(FrameFault) {
+            try codec.check(head, from: .stream)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    func received(_ frame: ArraySlice<UInt8>, on stream: ObjectIdentifier) -> Bool {
+        switch received(frame, .stream) {
+        case .taken:
+            // Without keys a frame proves nothing.
+            if codec.isSealed { intake.trust(stream) }
+            return true
+        // It was an honest host's once, whoever sends it now.
+        case .replayed: return true
+        case .refused: return false
+        }
+    }
+
+    enum Verdict { case taken, replayed, refused }
+
+    @discardableResult
+    func received(_ frame: ArraySlice<UInt8>, _ way: FrameHead.Way) -> Verdict {
         counts.bytesIn += UInt64(frame.count)
         switch way {
         case .datagram: counts.datagramsIn += 1
@@ -216,10 +283,9 @@ final class FrameTransport {
         do throws(FrameFault) {
             let (head, body) = try codec.open(frame, from: way)
             receive(head, body)
-            return true
+            return .taken
         } catch {
-            // A replayed frame is an honest host's; the other faults are not what our peers send.
-            return error == .replayed
+            return error == .replayed ? .replayed : .refused
         }
     }
 
@@ -255,61 +321,9 @@ private final class FrameDatagramHandler: ChannelInboundHandler {
     init(_ transport: FrameTransport) { self.transport = transport }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        _ = transport.received(Array(unwrapInboundIn(data).data.readableBytesView)[...], .datagram)
+        transport.received(Array(unwrapInboundIn(data).data.readableBytesView)[...], .datagram)
     }
 
     /// What a peer's host answers to one datagram says nothing about the socket.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {}
-}
-
-/// Cuts a stream into frames. A frame that is not a peer's ends it.
-private final class FrameStreamHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    /// How long a stream may be silent; its opener closes it earlier.
-    private static let silenceLimit = TimeAmount.seconds(90)
-    /// How long the first frame may take.
-    private static let helloLimit = TimeAmount.seconds(10)
-
-    private let transport: FrameTransport
-    private var buffer = ByteBuffer()
-    private var lastFrame: NIODeadline?
-    private var deadline: Scheduled<Void>?
-
-    init(_ transport: FrameTransport) { self.transport = transport }
-
-    func handlerAdded(context: ChannelHandlerContext) { watch(context.channel, Self.helloLimit) }
-
-    func handlerRemoved(context: ChannelHandlerContext) { deadline?.cancel() }
-
-    private func watch(_ channel: any Channel, _ limit: TimeAmount) {
-        let bound = NIOLoopBound(self, eventLoop: transport.loop)
-        deadline = transport.loop.scheduleTask(in: limit) {
-            guard let last = bound.value.lastFrame, last + Self.silenceLimit > .now() else {
-                return channel.close(promise: nil)
-            }
-            bound.value.watch(channel, last + Self.silenceLimit - .now())
-        }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var part = unwrapInboundIn(data)
-        buffer.writeBuffer(&part)
-        while let length = buffer.getInteger(at: buffer.readerIndex, as: UInt32.self) {
-            guard length >= FrameHead.length, length <= FrameTransport.frameLimit else {
-                return context.close(promise: nil)
-            }
-            guard buffer.readableBytes >= 4 + Int(length) else { break }
-            buffer.moveReaderIndex(forwardBy: 4)
-            guard let frame = buffer.readBytes(length: Int(length)), transport.received(frame[...], .stream) else {
-                return context.close(promise: nil)
-            }
-            lastFrame = .now()
-        }
-        buffer.discardReadBytes()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        context.close(promise: nil)
-    }
 }

@@ -1,3 +1,4 @@
+internal import NetworkTypes
 internal import StateMachine
 
 /// A stream that is open.
@@ -30,14 +31,24 @@ extension Instance {
     }
 
     mutating func accept(_ id: StreamID, from peer: Endpoint) {
-        guard !id.isOurs, acceptedStreams < settings.streamLimit, leavePhase != .done else {
+        guard !id.isOurs, leavePhase != .done else { return refuse(id) }
+        if let victim = intake.open(id, from: peer.address, isTrusted: isMember(peer.address)) {
+            guard victim != id else { return refuse(id) }
             count(.streamsRefused)
-            directives.append(.closeStream(id))
-            return
+            fail(victim)
         }
-        acceptedStreams += 1
         streams[id] = Stream(role: .accepted, peer: peer)
         setTimer(.stream(id), in: settings.streamTimeout)
+    }
+
+    private mutating func refuse(_ id: StreamID) {
+        count(.streamsRefused)
+        directives.append(.closeStream(id))
+    }
+
+    /// Whether a living member is at an address. Nobody is believed for it, but strangers give way first.
+    private func isMember(_ address: IPAddress) -> Bool {
+        table.order.contains { table[$0].map { $0.state == .alive && $0.endpoint.address == address } ?? false }
     }
 
     mutating func receive(_ bytes: [UInt8], on id: StreamID) {
@@ -45,8 +56,15 @@ extension Instance {
         streams[id]?.buffer.append(contentsOf: bytes)
         guard let stream = streams[id] else { return }
         do throws(WireFault) {
-            guard stream.buffer.count <= Envelope.streamLimit else { throw .tooLarge }
-            let message = try envelope.openStream(stream.buffer)
+            // What was sent before a message is complete, is not known to be anybody's whom we know.
+            let limit = id.isOurs ? Envelope.streamLimit : min(Envelope.streamLimit, settings.streamMemory)
+            guard stream.buffer.count <= limit else { throw .tooLarge }
+            for victim in intake.hold(stream.buffer.count, for: id) {
+                count(.streamsRefused)
+                fail(victim)
+            }
+            guard streams[id] != nil else { return }
+            let message = try envelope.openStream(stream.buffer, limit: limit)
             carryOut(message, on: id, stream)
         } catch {
             if error == .truncated { return }
@@ -83,7 +101,7 @@ extension Instance {
 
     private mutating func remove(_ id: StreamID) -> Stream? {
         guard let stream = streams.removeValue(forKey: id) else { return nil }
-        if !id.isOurs { acceptedStreams -= 1 }
+        if !id.isOurs { intake.close(id) }
         return stream
     }
 

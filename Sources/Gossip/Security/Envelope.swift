@@ -137,8 +137,9 @@ struct Envelope: Sendable {
         return label.isEmpty ? body : labelHeader + body
     }
 
-    /// The message at the head of a stream. `truncated` means that more bytes are needed.
-    func openStream(_ bytes: [UInt8]) throws(WireFault) -> StreamMessage {
+    /// The message at the head of a stream. `truncated` means that more bytes are needed. What is wrong with its head is told
+    /// before its body is waited for.
+    func openStream(_ bytes: [UInt8], limit: Int = Envelope.streamLimit) throws(WireFault) -> StreamMessage {
         var reader = MessagePackReader(bytes)
         try openLabel(&reader)
         let isEncrypted = try reader.peek() == MessageType.encrypted.rawValue
@@ -146,10 +147,11 @@ struct Envelope: Sendable {
             let start = reader.position
             _ = try reader.byte()
             let length = Int(try reader.bigEndian(4))
-            guard length <= Self.streamLimit else { throw .tooLarge }
+            guard keyRing != nil, length >= Self.overhead else { throw .undecryptable }
+            guard length <= limit else { throw .tooLarge }
+            guard try reader.peek() <= 1 else { throw .undecryptable }
             let header = reader.bytes[start..<start + 5]
             let sealed = try reader.take(length)
-            guard keyRing != nil else { throw .undecryptable }
             let authenticated = Array(header) + label
             guard let plain = decrypt(reader.bytes[sealed], authenticating: authenticated[...]) else {
                 throw .undecryptable

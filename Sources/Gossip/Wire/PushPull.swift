@@ -4,7 +4,8 @@ struct PushPull: Hashable, Sendable {
     var nodes: [NodeRecord]
     var userState: [UInt8]
 
-    static let nodeLimit = 1 << 20
+    /// As many as are remembered at most (`Settings.memberLimit`).
+    static let nodeLimit = 1 << 16
     static let userStateLimit = 20 << 20
 
     init(isJoin: Bool, nodes: [NodeRecord], userState: [UInt8]) {
