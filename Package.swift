@@ -20,7 +20,7 @@ func plugin(_ folder: String, _ extra: [Target.Dependency] = []) -> Target {
     .target(
         name: "\(folder)Plugin",
         dependencies: [
-            "PluginKit", "CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System",
+            "Attachment", "PluginKit", "CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System",
         ] + extra,
         path: "Sources/Plugins/\(folder)",
         swiftSettings: strict
@@ -84,7 +84,10 @@ let package = Package(
         room("Control", ["CLinux", "JSON", "System"]),
         room("DBus", ["NetworkTypes", "System"]),
         room("IPAM", ["JSON", "NetworkTypes", "System"]),
-        room("PluginKit", ["CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room("Attachment", ["CNI", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
+        room(
+            "PluginKit",
+            ["Attachment", "CNI", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "System"]),
         room("StateMachine"),
         room("Gossip", ["NetworkTypes", "StateMachine"]),
         // The runtime's side of CNI, for the command line and the daemon.
@@ -168,7 +171,8 @@ let package = Package(
             [
                 "BandwidthPlugin", "BridgePlugin", "FirewallPlugin", "GwbridgeNATPlugin", "HostLocalPlugin",
                 "LoopbackPlugin", "NullPlugin", "OverlayVXLANPlugin", "PortmapPlugin", "TuningPlugin", "PluginKit",
-                "CNI", "Control", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Overlay", "System",
+                "Attachment", "CNI", "Control", "DBus", "IPAM", "JSON", "Netfilter", "Netlink", "NetworkTypes",
+                "Overlay", "System",
                 "TestSupport",
             ]),
         tests("KernelTests", ["Netfilter", "Netlink", "NetworkTypes", "System", "TestSupport"]),

@@ -27,7 +27,7 @@ swift_files() { find "$@" -name '*.swift' -type f | sort; }
 # Which modules each folder may import; the first match counts. Arrows point inwards only, and a plugin's logic knows no
 # other plugin. Anything more than this table is a decision for docs/architecture.md.
 may_import() {
-    local plugin_rooms='CNI IPAM JSON Netlink NetworkTypes PluginKit System'
+    local plugin_rooms='Attachment CNI IPAM JSON Netlink NetworkTypes PluginKit System'
     case $1 in
     Sources/NetworkTypes/* | Sources/StateMachine/*) say '' ;;
     Sources/System/*) say 'CLinux Glibc NetworkTypes' ;;
@@ -40,7 +40,8 @@ may_import() {
     Sources/Control/*) say 'CLinux JSON System' ;;
     Sources/DBus/*) say 'NetworkTypes System' ;;
     Sources/IPAM/*) say 'JSON NetworkTypes System' ;;
-    Sources/PluginKit/*) say 'CNI DBus IPAM JSON Netfilter Netlink NetworkTypes System' ;;
+    Sources/Attachment/*) say 'CNI IPAM JSON Netfilter Netlink NetworkTypes System' ;;
+    Sources/PluginKit/*) say 'Attachment CNI DBus IPAM JSON Netfilter Netlink NetworkTypes System' ;;
     Sources/Plugins/Firewall/*) say "$plugin_rooms DBus Netfilter" ;;
     Sources/Plugins/OverlayVXLAN/*) say "$plugin_rooms Control Netfilter Overlay" ;;
     Sources/Plugins/*) say "$plugin_rooms DBus Netfilter" ;;

@@ -1,3 +1,4 @@
+internal import Attachment
 public import CNI
 internal import DBus
 internal import IPAM
@@ -13,6 +14,7 @@ public enum ErrorMapping {
         switch error {
         case let error as CNIError: error
         case let error as RollbackError: rollback(error)
+        case let error as CollectedErrors: collected(error)
         case let error as JSON.DecodingError: CNIError(error)
         case let error as JSON.SyntaxError: CNIError(error)
         case let error as NamespaceError: CNIError(CNIError.Code.invalidNamespace, "\(error)")
@@ -31,6 +33,13 @@ public enum ErrorMapping {
     private static func rollback(_ error: RollbackError) -> CNIError {
         var mapped = cniError(error.cause)
         mapped.details = ([mapped.details] + error.failures).filter { !$0.isEmpty }.joined(separator: "; ")
+        return mapped
+    }
+
+    private static func collected(_ errors: CollectedErrors) -> CNIError {
+        var mapped = cniError(errors.first)
+        let others = errors.others.map { "also: \(cniError($0).description)" }
+        mapped.details = ([mapped.details] + others).filter { !$0.isEmpty }.joined(separator: "; ")
         return mapped
     }
 
@@ -73,24 +82,7 @@ public enum ErrorMapping {
         switch error {
         case .noVLANFiltering, .kernelLacks: CNIError(CNIError.Code.unsupportedField, "\(error)")
         case .timedOut: CNIError(CNIError.Code.tryAgain, "\(error)")
-        case .linkMissing, .duplicateAddress: CNIError(CNIError.Code.netlink, "\(error)")
-        }
-    }
-}
-
-extension StepError: CustomStringConvertible {
-    /// What happened, and the remedy where there is one.
-    public var description: String {
-        switch self {
-        case .linkMissing(let name): "link \(name) not found"
-        case .noVLANFiltering(let bridge):
-            "vlan or vlanTrunk: bridge \(bridge) cannot filter VLANs: this kernel was built without "
-                + "CONFIG_BRIDGE_VLAN_FILTERING; remove the keys \"vlan\" and \"vlanTrunk\" or use another kernel"
-        case .kernelLacks(let option, let purpose):
-            "\(purpose): this kernel was built without \(option); remove the keys or use another kernel"
-        case .duplicateAddress(let link, let prefix):
-            "link \(link) has address \(prefix) in DADFAILED state: another node uses it"
-        case .timedOut(let what): what
+        case .linkMissing, .placeMissing, .duplicateAddress: CNIError(CNIError.Code.netlink, "\(error)")
         }
     }
 }

@@ -1,3 +1,4 @@
+public import Attachment
 public import Netlink
 internal import System
 

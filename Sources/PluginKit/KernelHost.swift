@@ -1,3 +1,4 @@
+public import Attachment
 public import CNI
 internal import DBus
 public import Netfilter

@@ -1,3 +1,4 @@
+public import Attachment
 internal import CNI
 internal import Netlink
 
@@ -13,7 +14,7 @@ public enum Readiness {
     }
 
     /// Refuses when a link of the bridge's name is something else.
-    public static func requireBridge(named name: String, _ system: any HostSystem) throws {
+    public static func requireBridge(named name: String, _ system: any HostNamespaces) throws {
         guard let link = try system.hostStack().link(named: name), link.kind != "bridge" else { return }
         throw CNIError(
             CNIError.Code.notAvailable, "\"\(name)\" already exists but is not a bridge",

@@ -1,3 +1,4 @@
+import Attachment
 import BandwidthPlugin
 import CNI
 import Netlink

@@ -1,3 +1,4 @@
+import Attachment
 import BridgePlugin
 import CNI
 import Netlink

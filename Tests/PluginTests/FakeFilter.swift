@@ -1,3 +1,4 @@
+import Attachment
 import DBus
 import Netfilter
 import NetworkTypes

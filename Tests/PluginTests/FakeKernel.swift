@@ -1,3 +1,4 @@
+import Attachment
 import Netlink
 import NetworkTypes
 import PluginKit

@@ -1,3 +1,4 @@
+import Attachment
 import CNI
 import Control
 import JSON

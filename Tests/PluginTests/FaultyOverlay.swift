@@ -1,3 +1,4 @@
+import Attachment
 import JSON
 import Netfilter
 import Netlink

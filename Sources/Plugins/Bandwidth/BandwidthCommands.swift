@@ -1,3 +1,4 @@
+internal import Attachment
 public import CNI
 internal import JSON
 internal import Netlink
@@ -40,7 +41,7 @@ public struct BandwidthCommands: PluginCommands {
             throw error.cniError
         }
         return try withTransaction { transaction in
-            let executor = StepExecutor(host: host, container: container.stack)
+            let executor = StepExecutor(host: host)
             for step in plan.steps {
                 if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
             }

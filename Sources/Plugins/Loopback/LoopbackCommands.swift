@@ -1,17 +1,17 @@
+public import Attachment
 public import CNI
 internal import Netlink
 internal import NetworkTypes
-public import PluginKit
 internal import System
 
 /// The `loopback` plugin: sets the container's `lo` up and reports it. `CNI_IFNAME` and `CNI_ARGS` are not looked at.
 public struct LoopbackCommands: PluginCommands {
     /// The name the executable goes by.
     public let name = "loopback"
-    private let system: any HostSystem
+    private let system: any ContainerNamespaces
 
     /// The plugin on a host.
-    public init(system: any HostSystem) {
+    public init(system: any ContainerNamespaces) {
         self.system = system
     }
 

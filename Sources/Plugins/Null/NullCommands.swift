@@ -1,16 +1,16 @@
+public import Attachment
 public import CNI
 internal import Netlink
-public import PluginKit
 internal import System
 
 /// The `null` plugin: Docker's network "none". The container has its loopback interface, up, and nothing else.
 public struct NullCommands: PluginCommands {
     /// The name the executable goes by.
     public let name = "null"
-    private let system: any HostSystem
+    private let system: any ContainerNamespaces
 
     /// The plugin on a host.
-    public init(system: any HostSystem) {
+    public init(system: any ContainerNamespaces) {
         self.system = system
     }
 

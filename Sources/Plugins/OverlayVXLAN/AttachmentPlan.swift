@@ -1,11 +1,11 @@
+internal import Attachment
 internal import CNI
 internal import Netlink
 internal import NetworkTypes
 internal import Overlay
 internal import PluginKit
 
-/// Everything an ADD will do for one container, worked out before any of it is done. In its steps the overlay namespace
-/// is the host's place.
+/// Everything an ADD will do for one container, worked out before any of it is done.
 struct AttachmentPlan: Equatable {
     /// The steps.
     var steps: [Step] = []
@@ -21,8 +21,6 @@ struct AttachmentPlan: Equatable {
         var interfaceName: String
         /// `CNI_NETNS`, as given.
         var sandbox: String
-        /// A descriptor of the container's namespace.
-        var descriptor: Int32
         /// The overlay namespace's path.
         var path: String
         /// The bridge's MAC.
@@ -45,21 +43,21 @@ struct AttachmentPlan: Equatable {
         }
         var plan = AttachmentPlan(mac: input.mac ?? NetworkIdentity.containerMAC(first.address.address))
         let port = input.tag.linkName
-        let peer = LinkSpec.VethPeer(
-            name: input.interfaceName, mac: plan.mac, mtu: input.mtu, namespace: input.descriptor)
+        let peer = LinkSpec.VethPeer(name: input.interfaceName, mac: plan.mac, mtu: input.mtu)
         plan.steps.append(
             .createLink(
-                LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: input.mtu), .host))
+                LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: input.mtu), .segment,
+                into: .container))
         let change = LinkChange {
             $0.alias = input.tag.alias
             $0.isUp = true
             $0.addressGeneration = IPv6AddressGeneration.none
         }
-        plan.steps.append(.changeLink(port, change, master: OverlaySegment.bridgeName, .host))
+        plan.steps.append(.changeLink(port, change, master: OverlaySegment.bridgeName, .segment))
         let routes = routes(input, addresses)
         let interface = ContainerInterface(name: input.interfaceName, addresses: addresses, routes: routes)
         plan.steps += interface.steps
-        plan.steps.append(.awaitForwarding(port: port))
+        plan.steps.append(.awaitForwarding(port: port, .segment))
         plan.result.interfaces = [
             CNIResult.Interface(
                 name: OverlaySegment.bridgeName, mac: input.bridgeMAC?.description, mtu: Int(input.mtu),

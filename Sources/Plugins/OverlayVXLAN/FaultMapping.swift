@@ -1,3 +1,4 @@
+internal import Attachment
 internal import CNI
 internal import Control
 internal import Overlay
@@ -21,6 +22,7 @@ enum FaultMapping {
         case let error as ControlError: CNIError(error.code, error.message, details: error.remedy)
         case let error as RollbackError:
             RollbackFault.join(ErrorMapping.cniError(mapped(error.cause)), error.failures)
+        case let error as CollectedErrors: error.map(mapped)
         default: error
         }
     }

@@ -1,3 +1,4 @@
+internal import Attachment
 internal import CNI
 internal import JSON
 internal import Netlink
@@ -64,47 +65,45 @@ struct HostAttachment {
         transaction.push("the host's address") { [system] in try system.releaseAddresses(delegated) }
         let plan = try AttachmentPlan.make(
             AttachmentPlan.Input(
-                tag: tag, interfaceName: name, sandbox: "", descriptor: segment.descriptor, path: prepared.path,
+                tag: tag, interfaceName: name, sandbox: "", path: prepared.path,
                 bridgeMAC: nil, mtu: prepared.mtu, mac: nil, subnets: configuration.subnets, allocation: allocation))
-        let executor = StepExecutor(host: segment.stack, container: host)
-        for step in steps(plan, name, segment, prepared.mtu, configuration) {
+        let executor = StepExecutor(host: host, [(.segment, segment)])
+        for step in steps(plan, name, prepared.mtu, configuration) {
             if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
         }
         return (plan.result.addresses.map(\.address), plan.mac)
     }
 
-    /// In these steps the overlay namespace is the host's place, and the host's namespace the container's.
     private func steps(
-        _ plan: AttachmentPlan, _ name: String, _ segment: Container, _ mtu: UInt32,
-        _ configuration: OverlayConfiguration
+        _ plan: AttachmentPlan, _ name: String, _ mtu: UInt32, _ configuration: OverlayConfiguration
     ) -> [Step] {
         let port = HostAccess.portName
-        let peer = LinkSpec.VethPeer(name: port, mac: tag.hostMAC, mtu: mtu, namespace: segment.descriptor)
+        let peer = LinkSpec.VethPeer(name: port, mac: tag.hostMAC, mtu: mtu)
         let link = LinkSpec(name: name, kind: .veth(peer: peer), mac: plan.mac, mtu: mtu)
         var steps: [Step] = [
-            .createLink(link, .container),
-            .setParameters([.init("net/ipv6/conf/\(port)/accept_ra", "0")], .host, isOptional: true),
+            .createLink(link, .host, into: .segment),
+            .setParameters([.init("net/ipv6/conf/\(port)/accept_ra", "0")], .segment, isOptional: true),
             .setParameters(
                 [
                     .init("net/ipv4/conf/\(name)/arp_notify", "1"), .init("net/ipv6/conf/\(name)/disable_ipv6", "0"),
                     .init("net/ipv6/conf/\(name)/accept_ra", "0"), .init("net/ipv6/conf/\(name)/accept_dad", "0"),
-                ], .container, isOptional: true),
-            .changeLink(port, LinkChange { $0.isUp = true }, master: OverlaySegment.bridgeName, .host),
+                ], .host, isOptional: true),
+            .changeLink(port, LinkChange { $0.isUp = true }, master: OverlaySegment.bridgeName, .segment),
         ]
         for address in plan.result.addresses {
             let isIPv6 = address.address.family == .ipv6
-            steps.append(.addAddress(address.address, link: name, .container, skipsDetection: isIPv6))
+            steps.append(.addAddress(address.address, link: name, .host, skipsDetection: isIPv6))
         }
-        steps.append(.changeLink(name, LinkChange { $0.isUp = true }, .container))
+        steps.append(.changeLink(name, LinkChange { $0.isUp = true }, .host))
         // The delegate's own routes are for containers.
         for subnet in configuration.subnets {
             let route = plan.result.routes.first { $0.destination == subnet.prefix }
             guard let gateway = route?.gateway else { continue }
-            steps.append(.addRoute(Route(destination: subnet.prefix, gateway: gateway), link: name, .container))
+            steps.append(.addRoute(Route(destination: subnet.prefix, gateway: gateway), link: name, .host))
         }
-        steps.append(.awaitForwarding(port: port))
-        steps.append(.changeLink(port, LinkChange { $0.alias = tag.alias }, .host))
-        steps.append(.changeLink(name, LinkChange { $0.alias = tag.alias }, .container))
+        steps.append(.awaitForwarding(port: port, .segment))
+        steps.append(.changeLink(port, LinkChange { $0.alias = tag.alias }, .segment))
+        steps.append(.changeLink(name, LinkChange { $0.alias = tag.alias }, .host))
         return steps
     }
 

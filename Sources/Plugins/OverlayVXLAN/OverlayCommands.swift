@@ -1,3 +1,4 @@
+internal import Attachment
 public import CNI
 internal import JSON
 internal import Netlink
@@ -169,12 +170,12 @@ public struct OverlayCommands: PluginCommands {
         let plan = try AttachmentPlan.make(
             AttachmentPlan.Input(
                 tag: tag, interfaceName: request.attachment.interfaceName, sandbox: request.invocation.netns,
-                descriptor: container.descriptor, path: prepared.path,
+                path: prepared.path,
                 bridgeMAC: try segment.stack.link(named: OverlaySegment.bridgeName)?.mac, mtu: prepared.mtu,
                 mac: configuration.mac, subnets: configuration.subnets, allocation: allocation))
         // A result the asked version cannot express must fail while everything can still be taken back.
         _ = try plan.result.document(request.configuration.version)
-        let executor = StepExecutor(host: segment.stack, container: container.stack)
+        let executor = StepExecutor([(.segment, segment), (.container, container)])
         for step in plan.steps {
             if let undo = try executor.apply(step) { transaction.push("\(step)", undo: undo) }
         }

@@ -1,3 +1,4 @@
+public import Attachment
 internal import Control
 public import JSON
 public import NetworkTypes

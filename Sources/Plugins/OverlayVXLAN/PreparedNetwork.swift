@@ -1,3 +1,4 @@
+internal import Attachment
 internal import NetworkTypes
 
 /// A network as it is on this host when a container can be connected to it.
@@ -18,4 +19,9 @@ struct PreparedNetwork: Equatable {
     static func name(ofPath path: String) -> String {
         path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
     }
+}
+
+extension Place {
+    /// A network's overlay namespace.
+    static let segment = Place("overlay")
 }

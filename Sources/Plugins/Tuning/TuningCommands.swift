@@ -1,3 +1,4 @@
+internal import Attachment
 public import CNI
 internal import JSON
 internal import Netlink
@@ -32,8 +33,8 @@ public struct TuningCommands: PluginCommands {
         if !configuration.settings.isEmpty { try checkAllowed(configuration) }
         let previous = try previousResult(request)
         if configuration.settings.isEmpty, !configuration.changesLink { return previous }
-        let container = try system.container(at: request.invocation.netns).stack
-        let link = configuration.changesLink ? try self.link(request, container) : nil
+        let container = try system.container(at: request.invocation.netns)
+        let link = configuration.changesLink ? try self.link(request, container.stack) : nil
         let plan = TuningPlan.make(configuration, request, previous: previous, link: link)
         return try withTransaction { transaction in
             if !plan.backup.isEmpty {
@@ -43,7 +44,7 @@ public struct TuningCommands: PluginCommands {
                 transaction.push("the backup") { try files.remove(store.path(request.attachment)) }
             }
             // No step reaches the host: its stack is not opened.
-            let executor = StepExecutor(host: container, container: container)
+            let executor = StepExecutor([(.container, container)])
             for step in plan.steps {
                 if let undo = try apply(step, executor) { transaction.push("\(step)", undo: undo) }
             }

@@ -5,10 +5,10 @@ internal import System
 
 /// Removes connections to bridges: by tag and by observation, never by intent.
 public struct BridgeRemoval {
-    private let system: any HostSystem
+    private let system: any HostNamespaces
 
     /// A removal on a host.
-    public init(system: any HostSystem) {
+    public init(system: any HostNamespaces) {
         self.system = system
     }
 

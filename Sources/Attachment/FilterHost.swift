@@ -2,20 +2,21 @@ public import CNI
 public import Netfilter
 public import NetworkTypes
 
-extension FilterOwner {
-    /// The owner an attachment is to the packet filter.
-    public init(_ attachment: Attachment) {
-        self.init(
-            network: attachment.network, containerID: attachment.containerID, interfaceName: attachment.interfaceName)
-    }
-
-    /// The owner that GC is told to keep.
-    public init(network: String, _ entry: ValidAttachments.Entry) {
-        self.init(network: network, containerID: entry.containerID, interfaceName: entry.interfaceName)
-    }
+/// The packet filters of a host.
+public protocol FilterHost {
+    /// Opens the packet filter to add to and to compare with.
+    ///
+    /// - Throws: ``NetfilterError/unavailable(_:)`` with what the host lacks.
+    func packetFilter(_ choice: BackendChoice) throws -> any PacketFilter
+    /// Removes what an attachment has in the packet filter, whichever back end or suite made it.
+    ///
+    /// - Parameter addresses: the container's, as far as known; needed only for rules that carry nothing else.
+    func removeFilterEntries(_ parts: FilterParts, of owner: FilterOwner, addresses: [IPAddress]) throws
+    /// Removes what a network's attachments that are not in the list have in the packet filter.
+    func collectFilterEntries(_ parts: FilterParts, network: String, keeping owners: [FilterOwner]) throws
 }
 
-extension HostSystem {
+extension FilterHost {
     /// Removes everything an attachment has in the packet filter.
     ///
     /// A DEL goes to every plugin of the chain, and each deleting transaction waits for a grace period of the kernel (4 to

@@ -2,41 +2,40 @@ public import Netlink
 internal import NetworkTypes
 internal import System
 
-/// What went wrong while steps were applied, beyond what netlink itself reports.
-public enum StepError: Error, Equatable, Sendable {
-    /// A link a step speaks of is not there.
-    case linkMissing(String)
-    /// The kernel was built without `CONFIG_BRIDGE_VLAN_FILTERING`.
-    case noVLANFiltering(bridge: String)
-    /// The kernel was built without an option that `purpose` needs.
-    case kernelLacks(option: String, purpose: String)
-    /// Another node already uses the address.
-    case duplicateAddress(link: String, prefix: String)
-    /// Waiting for a condition took too long.
-    case timedOut(String)
-}
-
 /// Applies steps to the kernel, and knows how each is taken back.
 public final class StepExecutor {
     /// Takes one applied step back.
     public typealias Undo = () throws -> Void
 
-    let host: any NetworkStack
-    private let container: (any NetworkStack)?
+    private let places: [Ground]
     /// Links made by this executor: what happens on them goes away with them and needs no undo of its own.
     private var made: Set<LinkKey> = []
     private var known: [LinkKey: Link] = [:]
     private var indices: [LinkKey: Int32] = [:]
+
+    /// A place that is open.
+    private struct Ground {
+        let place: Place
+        let stack: any NetworkStack
+        let descriptor: Int32?
+    }
 
     private struct LinkKey: Hashable {
         let name: String
         let place: Place
     }
 
-    /// An executor on the host's stack and, for plans that reach into it, the container's.
-    public init(host: any NetworkStack, container: (any NetworkStack)? = nil) {
-        self.host = host
-        self.container = container
+    /// An executor of plans that reach into these places.
+    ///
+    /// - Parameter host: the stack of ``Place/host``, for plans that reach into it.
+    public init(host: (any NetworkStack)? = nil, _ others: [(Place, Container)] = []) {
+        var places: [Ground] = []
+        places.reserveCapacity(others.count + 1)
+        if let host { places.append(Ground(place: .host, stack: host, descriptor: nil)) }
+        for (place, container) in others {
+            places.append(Ground(place: place, stack: container.stack, descriptor: container.descriptor))
+        }
+        self.places = places
     }
 
     /// Applies one step.
@@ -45,20 +44,24 @@ public final class StepExecutor {
     /// - Throws: when the step did not happen.
     public func apply(_ step: Step) throws -> Undo? {
         switch step {
-        case .createLink(let spec, let place): return try create(spec, place)
+        case .createLink(let spec, let place, let target): return try create(spec, place, into: target)
+        case .removeLink(let name, let place):
+            if let link = try stack(place).link(named: name) { try stack(place).removeLink(index: link.index) }
+            known[LinkKey(name: name, place: place)] = nil
+            return nil
         case .changeLink(let name, let change, let master, let place):
             return try self.change(name, change, master: master, place)
-        case .changePort(let name, let change): return try changePort(name, change)
-        case .addVLAN(let vlan, let port):
-            let index = try index(port, .host)
-            try host.addVLAN(vlan, port: index)
-            return undo(port, .host) { try $0.removeVLAN(vlan.identifier, port: index) }
-        case .removeDefaultVLANs(let port):
-            let index = try index(port, .host)
-            for vlan in try host.vlans(port: index) { try host.removeVLAN(vlan.identifier, port: index) }
+        case .changePort(let name, let change, let place): return try changePort(name, change, place)
+        case .addVLAN(let vlan, let port, let place):
+            let index = try index(port, place)
+            try stack(place).addVLAN(vlan, port: index)
+            return undo(port, place) { try $0.removeVLAN(vlan.identifier, port: index) }
+        case .removeDefaultVLANs(let port, let place):
+            let (index, stack) = (try index(port, place), try stack(place))
+            for vlan in try stack.vlans(port: index) { try stack.removeVLAN(vlan.identifier, port: index) }
             return nil
-        case .requireVLANFiltering(let bridge):
-            guard try host.link(named: bridge)?.bridge?.vlanFiltering == true else {
+        case .requireVLANFiltering(let bridge, let place):
+            guard try stack(place).link(named: bridge)?.bridge?.vlanFiltering == true else {
                 throw StepError.noVLANFiltering(bridge: bridge)
             }
             return nil
@@ -81,12 +84,13 @@ public final class StepExecutor {
         case .addTokenBucket, .addIngress, .redirect: return try shape(step)
         case .setParameters(let parameters, let place, let isOptional):
             return try set(parameters, place, isOptional: isOptional)
-        case .enableForwarding(let family): return try enableForwarding(family)
+        case .enableForwarding(let family, let place): return try enableForwarding(family, place)
         case .awaitDuplicateAddressDetection(let name, let place):
             try awaitAddresses(name, place)
             return nil
-        case .awaitForwarding(let port):
-            let forwards = try host.awaitLink(index: try index(port, .host), milliseconds: 5000) { $0.port?.state == 3 }
+        case .awaitForwarding(let port, let place):
+            let index = try index(port, place)
+            let forwards = try stack(place).awaitLink(index: index, milliseconds: 5000) { $0.port?.state == 3 }
             guard forwards else {
                 throw StepError.timedOut("bridge port in error state: \(port) does not forward")
             }
@@ -96,12 +100,15 @@ public final class StepExecutor {
 
     /// The stack of a place.
     public func stack(_ place: Place) throws -> any NetworkStack {
-        switch place {
-        case .host: return host
-        case .container:
-            guard let container else { throw StepError.linkMissing("the container's namespace") }
-            return container
+        for known in places where known.place == place { return known.stack }
+        throw StepError.placeMissing(place)
+    }
+
+    private func descriptor(_ place: Place) throws -> Int32 {
+        for known in places where known.place == place {
+            if let descriptor = known.descriptor { return descriptor }
         }
+        throw StepError.placeMissing(place)
     }
 
     /// Spares the executor a question about a link that somebody else has just read.
@@ -132,22 +139,32 @@ public final class StepExecutor {
         return { [self] in try body(stack(place)) }
     }
 
-    private func create(_ spec: LinkSpec, _ place: Place) throws -> Undo {
-        let stack = try stack(place)
+    private func create(_ spec: LinkSpec, _ place: Place, into target: Place?) throws -> Undo {
+        var spec = spec
+        // Where the link itself is born, and its undo finds it.
+        var home = place
+        if let target {
+            let descriptor = try descriptor(target)
+            if case .veth(var peer) = spec.kind {
+                peer.namespace = descriptor
+                spec.kind = .veth(peer: peer)
+            } else {
+                spec.namespace = descriptor
+                home = target
+            }
+        }
         do {
-            try stack.createLink(spec)
-        } catch {
+            try stack(place).createLink(spec)
+        } catch let error as NetlinkError {
             if case .bridge(let state) = spec.kind, state.vlanFiltering, error.errno == .notSupported {
                 throw StepError.noVLANFiltering(bridge: spec.name)
             }
             if spec.kind == .ifb, error.errno == .notSupported { throw StepError.noRedirection }
             throw error
         }
-        made.insert(LinkKey(name: spec.name, place: place))
-        if case .veth(let peer) = spec.kind {
-            made.insert(LinkKey(name: peer.name, place: peer.namespace == nil ? place : .container))
-        }
-        let name = spec.name
+        made.insert(LinkKey(name: spec.name, place: home))
+        if case .veth(let peer) = spec.kind { made.insert(LinkKey(name: peer.name, place: target ?? place)) }
+        let (name, stack) = (spec.name, try stack(home))
         return {
             // By name, not by number: the link may be gone already, with its namespace or by somebody's hand.
             guard let link = try stack.link(named: name) else { return }
@@ -193,13 +210,13 @@ public final class StepExecutor {
         }
     }
 
-    private func changePort(_ name: String, _ change: BridgePortChange) throws -> Undo? {
-        if made.contains(LinkKey(name: name, place: .host)) {
-            try host.changePort(index: index(name, .host), change)
+    private func changePort(_ name: String, _ change: BridgePortChange, _ place: Place) throws -> Undo? {
+        if made.contains(LinkKey(name: name, place: place)) {
+            try stack(place).changePort(index: index(name, place), change)
             return nil
         }
-        let link = try link(name, .host)
-        try host.changePort(index: link.index, change)
+        let link = try link(name, place)
+        try stack(place).changePort(index: link.index, change)
         guard let before = link.port else { return nil }
         let inverse = BridgePortChange(
             hairpin: change.hairpin == nil ? nil : before.hairpin,
@@ -207,7 +224,7 @@ public final class StepExecutor {
             learning: change.learning == nil ? nil : before.learning,
             flood: change.flood == nil ? nil : before.flood,
             neighbourSuppression: change.neighbourSuppression == nil ? nil : before.neighbourSuppression)
-        return undo(link.name, .host) { try $0.changePort(index: link.index, inverse) }
+        return undo(link.name, place) { try $0.changePort(index: link.index, inverse) }
     }
 
     private func addAddress(_ prefix: IPPrefix, _ name: String, _ place: Place, skipsDetection: Bool) throws -> Undo? {
@@ -234,11 +251,11 @@ public final class StepExecutor {
         return { _ = try stack.exchangeParameters(old.reversed(), passingOverFailures: true) }
     }
 
-    private func enableForwarding(_ family: AddressFamily) throws -> Undo? {
+    private func enableForwarding(_ family: AddressFamily, _ place: Place) throws -> Undo? {
         // Where it cannot be asked for it is tried.
-        if (try? host.forwards(family)) == true { return nil }
+        if (try? stack(place).forwards(family)) == true { return nil }
         let key = family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"
-        return try set([.init(key, "1")], .host, isOptional: false)
+        return try set([.init(key, "1")], place, isOptional: false)
     }
 
     private func isOfMadeLink(_ key: String, _ place: Place) -> Bool {

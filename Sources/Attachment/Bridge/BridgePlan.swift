@@ -37,8 +37,6 @@ struct BridgePlan: Equatable {
         var interfaceName: String
         /// `CNI_NETNS`, as given.
         var sandbox: String
-        /// A descriptor of the container's namespace.
-        var namespace: Int32
         /// What the IPAM delegate allocated; empty for a layer 2 network.
         var allocation: CNIResult
         /// A random MAC for a bridge that has to be made.
@@ -161,11 +159,11 @@ struct BridgePlan: Equatable {
     private mutating func connect(_ input: Input, _ mac: MACAddress) {
         let settings = input.settings
         let port = input.tag.linkName
-        let peer = LinkSpec.VethPeer(
-            name: input.interfaceName, mac: mac, mtu: settings.mtu, namespace: input.namespace)
+        let peer = LinkSpec.VethPeer(name: input.interfaceName, mac: mac, mtu: settings.mtu)
         connection.append(
             .createLink(
-                LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: settings.mtu), .host))
+                LinkSpec(name: port, kind: .veth(peer: peer), mac: input.tag.hostMAC, mtu: settings.mtu), .host,
+                into: .container))
         connection.append(
             .changeLink(
                 port,

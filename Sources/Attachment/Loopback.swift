@@ -10,7 +10,7 @@ public struct Loopback {
     /// Opens the request's namespace.
     ///
     /// - Throws: ``NamespaceError`` when it is gone or is not one.
-    public init(_ system: any HostSystem, _ request: Request) throws {
+    public init(_ system: any ContainerNamespaces, _ request: Request) throws {
         container = try system.container(at: request.invocation.netns)
     }
 

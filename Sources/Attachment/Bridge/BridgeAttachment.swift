@@ -6,7 +6,7 @@ public import System
 
 /// One container's connection to a bridge: made, compared and removed for every plugin that has one.
 public struct BridgeAttachment {
-    let system: any HostSystem
+    let system: any AttachmentHost
     let settings: BridgeSettings
     let tag: AttachmentTag
     let sandbox: String
@@ -19,7 +19,7 @@ public struct BridgeAttachment {
     ///   - sandbox: `CNI_NETNS`.
     ///   - interfaceName: the interface's name in the container.
     public init(
-        system: any HostSystem, settings: BridgeSettings, tag: AttachmentTag, sandbox: String, interfaceName: String
+        system: any AttachmentHost, settings: BridgeSettings, tag: AttachmentTag, sandbox: String, interfaceName: String
     ) {
         self.system = system
         self.settings = settings
@@ -43,7 +43,7 @@ public struct BridgeAttachment {
         let host = try system.hostStack()
         try removeLeftover(host, container)
         return try withTransaction { transaction in
-            let executor = StepExecutor(host: host, container: container.stack)
+            let executor = StepExecutor(host: host, [(.container, container)])
             func addresses(_ transaction: inout Transaction) throws -> CNIResult {
                 guard settings.hasIPAM else { return CNIResult() }
                 let allocation = try allocate()
@@ -56,12 +56,12 @@ public struct BridgeAttachment {
             let lock = try system.lock("bridge-\(settings.bridge)", .shared)
             defer { withExtendedLifetime(lock) {} }
             if settings.connectsFirst {
-                let link = PlanBuilder(self, settings.withoutAddresses, container, CNIResult())
+                let link = PlanBuilder(self, settings.withoutAddresses, CNIResult())
                 let plan = try prepare(link, executor, lock, &transaction)
                 try apply(plan.connection + plan.own, executor, &transaction)
                 allocation = try addresses(&transaction)
             }
-            let builder = PlanBuilder(self, settings, container, allocation)
+            let builder = PlanBuilder(self, settings, allocation)
             let plan = try prepare(builder, executor, lock, &transaction)
             try apply((settings.connectsFirst ? [] : plan.connection) + plan.own, executor, &transaction)
             try addRules(plan.result, &transaction)
@@ -130,7 +130,7 @@ public struct BridgeAttachment {
     ) throws {
         let host = try executor.stack(.host)
         let bridge = plan.result.interfaces.first?.name ?? ""
-        let made = Set(plan.shared.compactMap { if case .createLink(let spec, _) = $0 { spec.name } else { nil } })
+        let made = Set(plan.shared.compactMap { if case .createLink(let spec, _, _) = $0 { spec.name } else { nil } })
         var undos: [StepExecutor.Undo] = []
         func takeBack() throws {
             guard lock.tryChange(to: .exclusive), let link = try host.link(named: bridge) else { return }
@@ -195,14 +195,12 @@ struct PlanBuilder {
     private let settings: BridgeSettings
     private let input: BridgePlan.Input
 
-    init(
-        _ attachment: BridgeAttachment, _ settings: BridgeSettings, _ container: Container, _ allocation: CNIResult
-    ) {
+    init(_ attachment: BridgeAttachment, _ settings: BridgeSettings, _ allocation: CNIResult) {
         self.settings = settings
         var random = KernelRandom()
         input = BridgePlan.Input(
             settings: settings, tag: attachment.tag, interfaceName: attachment.interfaceName,
-            sandbox: attachment.sandbox, namespace: container.descriptor, allocation: allocation,
+            sandbox: attachment.sandbox, allocation: allocation,
             bridgeMAC: MACAddress(locallyAdministered: random.next()),
             vlanPortName: "veth" + SHA512.hex("\(settings.gatewayLink) port", length: 8))
     }
