@@ -1,43 +1,53 @@
-/// The key=value pairs of `CNI_ARGS`, checked the way the reference plugins check them.
+/// The key=value pairs of `CNI_ARGS`.
 ///
-/// Pairs are separated by ";", each has exactly one "=" (so a final ";" is an error), keys are matched in their exact
-/// case and a repeated key keeps its last value. A key the plugin does not know is an error unless `IgnoreUnknown` is
-/// true, wherever it stands.
+/// Pairs are separated by ";", an empty one is passed over, and the first "=" of a pair ends its key. Keys are matched in
+/// their exact case and a repeated key keeps its last value. What the plugin does not know, a pair or a bare word, is an
+/// error unless `IgnoreUnknown` is true, wherever it stands.
 public struct CNIArguments: Sendable {
     private var pairs: [(key: String, value: String)] = []
-    private let known: [String]
 
     /// Reads the variable.
     ///
     /// - Parameters:
     ///   - raw: `CNI_ARGS`; empty for none.
     ///   - known: the keys the plugin uses; `IgnoreUnknown` is always known.
-    /// - Throws: code 999 in the reference library's words.
+    /// - Throws: code 4; the message has the reference library's words.
     public init(parsing raw: String, known: [String]) throws(CNIError) {
-        self.known = known
         if raw.isEmpty { return }
         var ignoresUnknown = false
         var unknown: [String] = []
-        for segment in raw.utf8.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false) {
+        var malformed: String?
+        for segment in raw.utf8.split(separator: UInt8(ascii: ";")) {
             let pair = String(Substring(segment))
-            let parts = segment.split(separator: UInt8(ascii: "="), omittingEmptySubsequences: false)
-            guard parts.count == 2 else {
-                throw CNIError(CNIError.Code.internal, "ARGS: invalid pair \(pair.quoted)")
+            let key: String
+            let value: String?
+            // By bytes: as a Character, "=" and a combining mark after it would be one and no separator.
+            if let equals = segment.firstIndex(of: UInt8(ascii: "=")) {
+                key = String(Substring(segment[..<equals]))
+                value = String(Substring(segment[segment.index(after: equals)...]))
+            } else {
+                (key, value) = (pair, nil)
             }
-            let (key, value) = (String(Substring(parts[0])), String(Substring(parts[1])))
             if key == "IgnoreUnknown" {
-                guard let flag = Self.boolean(value) else {
-                    throw Self.error(pair, "boolean unmarshal error: invalid input \(value.lowercased())")
+                guard let value, let flag = Self.boolean(value) else {
+                    throw Self.unreadable(pair, value ?? "")
                 }
                 ignoresUnknown = flag
             } else if known.contains(key) {
+                guard let value else { throw Self.malformed(pair) }
                 pairs.append((key, value))
+            } else if value == nil || key.isEmpty {
+                malformed = malformed ?? pair
             } else {
                 unknown.append(pair)
             }
         }
-        if !unknown.isEmpty, !ignoresUnknown {
-            throw CNIError(CNIError.Code.internal, "ARGS: unknown args \(unknown.quoted)")
+        if ignoresUnknown { return }
+        if let malformed { throw Self.malformed(malformed) }
+        if !unknown.isEmpty {
+            throw CNIError(
+                CNIError.Code.invalidEnvironment, "CNI_ARGS: unknown args \(unknown.quoted)",
+                details: "known are \(known.joined(separator: ", ")); IgnoreUnknown=1 passes over all others")
         }
     }
 
@@ -46,20 +56,24 @@ public struct CNIArguments: Sendable {
         pairs.last { $0.key == name }?.value
     }
 
-    /// The error for a value the plugin cannot use (code 999), for example
-    /// `ARGS: error parsing value of pair "IP=x": invalid IP address: x`.
-    public func invalidValue(of name: String, _ reason: String) -> CNIError {
-        Self.error("\(name)=\(self[name] ?? "")", reason)
+    private static func malformed(_ pair: String) -> CNIError {
+        CNIError(
+            CNIError.Code.invalidEnvironment, "CNI_ARGS: invalid pair \(pair.quoted)",
+            details: "write KEY=VALUE, pairs separated by \";\"")
     }
 
-    private static func error(_ pair: String, _ reason: String) -> CNIError {
-        CNIError(CNIError.Code.internal, "ARGS: error parsing value of pair \(pair.quoted): \(reason)")
+    private static func unreadable(_ pair: String, _ value: String) -> CNIError {
+        CNIError(
+            CNIError.Code.invalidEnvironment,
+            "CNI_ARGS: error parsing value of pair \(pair.quoted): boolean unmarshal error: invalid input "
+                + value.lowercased(), details: "write IgnoreUnknown=1 or IgnoreUnknown=0")
     }
 
+    /// The spellings of Go's `strconv.ParseBool`, in any case.
     private static func boolean(_ text: String) -> Bool? {
         switch text.lowercased() {
-        case "1", "true": true
-        case "0", "false": false
+        case "1", "t", "true": true
+        case "0", "f", "false": false
         default: nil
         }
     }

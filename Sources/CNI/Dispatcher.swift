@@ -203,7 +203,7 @@ public struct Dispatcher {
         do {
             try commands.delete(request)
         } catch let failure {
-            error.details = "removing what was added failed: \(mapped(failure))"
+            error.details += (error.details.isEmpty ? "" : "; ") + "removing what was added failed: \(mapped(failure))"
         }
         return error
     }

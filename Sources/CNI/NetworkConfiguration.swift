@@ -50,12 +50,12 @@ public struct NetworkConfiguration: Sendable {
 
     /// The result of the plugin before (ADD) or of the whole chain (CHECK, DEL); nil when absent or `null`.
     ///
-    /// It is read in the configuration's version, whatever `cniVersion` it carries itself.
+    /// It is read in the version it carries itself, else in the configuration's.
     /// - Throws: ``CNIError``, code 6.
     public func previousResult() throws(CNIError) -> CNIResult? {
         do {
             guard let value = try root.member("prevResult").value else { return nil }
-            return try CNIResult(decoding: value, version: version, path: "prevResult")
+            return try CNIResult(decodingPrevious: value, version: version, path: "prevResult")
         } catch let error as CNIError {
             throw error
         } catch let error as DecodingError {

@@ -10,7 +10,34 @@ extension CNIResult {
         try self.init(decoding: document, version: version, path: "")
     }
 
-    init(decoding document: Value, version: SpecVersion, path: String) throws(CNIError) {
+    /// Reads the result another plugin gave, or a runtime remembered: in the version it says it has, which need not be the
+    /// configuration's. Where the text says one thing and its members another, the members count.
+    init(decodingPrevious document: Value, version: SpecVersion, path: String) throws(CNIError) {
+        let spoken: SpecVersion
+        do throws(DecodingError) {
+            spoken = try Self.version(of: Reader(document, path: path)) ?? version
+        } catch {
+            throw CNIError(CNIError.Code.decoding, error.description)
+        }
+        try self.init(decoding: document, version: spoken, path: path)
+    }
+
+    private static func version(of root: Reader) throws(DecodingError) -> SpecVersion? {
+        // Anything but a text counts as no version.
+        let text = (try? root.member("cniVersion").string()) ?? nil
+        let spoken = text.flatMap(SpecVersion.init(rawValue:))
+        func has(_ one: String, _ other: String) throws(DecodingError) -> Bool {
+            if try root.member(one).isPresent { return true }
+            return try root.member(other).isPresent
+        }
+        let hasLists = try has("ips", "interfaces")
+        let hasFamilies = try has("ip4", "ip6")
+        if hasLists == hasFamilies { return spoken }
+        if hasLists { return spoken.map { $0.hasLists ? $0 : .v0_3_0 } }
+        return spoken.map { $0.hasLists ? .v0_2_0 : $0 }
+    }
+
+    private init(decoding document: Value, version: SpecVersion, path: String) throws(CNIError) {
         do {
             try self.init(Reader(document, path: path), version)
         } catch {
@@ -22,7 +49,7 @@ extension CNIResult {
     private init(_ root: Reader, _ version: SpecVersion) throws(DecodingError) {
         self.init()
         dns = try DNS(root.member("dns"))
-        if version < .v0_3_0 {
+        if !version.hasLists {
             for family in ["ip4", "ip6"] {
                 let member = try root.member(family)
                 guard member.isPresent else { continue }

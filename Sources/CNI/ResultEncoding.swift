@@ -10,10 +10,10 @@ extension CNIResult {
     ///
     /// As in the reference library 1.0.0 keeps what only 1.1.0 defines, and routes keep it from 0.3.0 on: a chain must
     /// not lose it, and readers ignore what they do not know.
-    /// - Throws: code 999 for 0.1.0 and 0.2.0 when there is no address.
+    /// - Throws: code 7 for 0.1.0 and 0.2.0 when there is no address.
     public func document(_ version: SpecVersion) throws(CNIError) -> JSON.Value {
         if version >= .v1_0_0 { return current(version) }
-        if version >= .v0_3_0 { return lists(version) }
+        if version.hasLists { return lists(version) }
         return try families(version)
     }
 
@@ -103,7 +103,9 @@ extension CNIResult {
         let four = family(.ipv4)
         let six = family(.ipv6)
         guard four != nil || six != nil else {
-            throw CNIError(CNIError.Code.internal, "cannot convert: no valid IP addresses")
+            throw CNIError(
+                CNIError.Code.invalidConfiguration, "cannot convert: no valid IP addresses",
+                details: "a result of version \(version.rawValue) needs one; use cniVersion 0.3.0 or later")
         }
         return object([
             ("cniVersion", .string(version.rawValue)), ("ip4", four), ("ip6", six), ("dns", orderedDNS),

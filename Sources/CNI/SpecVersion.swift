@@ -20,6 +20,11 @@ public enum SpecVersion: String, CaseIterable, Sendable {
     public static let newest = SpecVersion.v1_1_0
 }
 
+extension SpecVersion {
+    /// Whether results have lists of interfaces and addresses; before, one address of each family.
+    var hasLists: Bool { self >= .v0_3_0 }
+}
+
 extension SpecVersion: Comparable {
     /// Order of publication.
     public static func < (left: Self, right: Self) -> Bool {

@@ -71,13 +71,32 @@ import Testing
         #expect(configuration.ipam.path == "ipam")
     }
 
-    @Test("prevResult is read in the configuration's version, whatever its own says") func previousResult() throws {
-        let old = try configuration(
-            #"{"name":"a","cniVersion":"0.2.0","prevResult":{"cniVersion":"1.0.0","ip4":{"ip":"10.0.0.2/8"}}}"#)
-        #expect(try old.previousResult()?.addresses.count == 1)
-        let new = try configuration(
-            #"{"name":"a","cniVersion":"1.0.0","prevResult":{"CNIVersion":3,"ips":[{"address":"10.0.0.2/8"}]}}"#)
-        #expect(try new.previousResult()?.addresses.count == 1)
+    @Test("B8 prevResult is read in its own version, and a wrong one does not lose the addresses") func previousResult() throws {
+        let families = #""ip4":{"ip":"10.0.0.2/8","gateway":"10.0.0.1","routes":[{"dst":"0.0.0.0/0"}]}"#
+        let lists = #""interfaces":[{"name":"eth0","sandbox":"/x"}],"ips":[{"address":"10.0.0.2/8","interface":0}]"#
+        for configured in SpecVersion.allCases.map(\.rawValue) {
+            for (own, members) in [
+                (#""0.2.0""#, families), (#""1.0.0""#, families), (#""1.0.0""#, lists), (#""0.4.0""#, lists),
+                (#""0.1.0""#, lists),
+            ] {
+                let configuration = try configuration(
+                    #"{"name":"a","cniVersion":"\#(configured)","prevResult":{"cniVersion":\#(own),\#(members)}}"#)
+                let result = try #require(try configuration.previousResult(), "\(own) into \(configured)")
+                #expect(result.addresses.map { "\($0.address)" } == ["10.0.0.2/8"], "\(own) into \(configured)")
+                #expect(result.interfaces.count == (members == lists ? 1 : 0))
+                #expect(result.routes.count == (members == lists ? 0 : 1))
+                // The way back.
+                let answer = try result.document(configuration.version)
+                #expect(try CNIResult(decoding: answer, version: configuration.version).addresses.count == 1)
+            }
+        }
+        // Without a version of its own, or with one that is none, the configuration's counts.
+        for own in ["", #""CNIVersion":3,"#, #""cniVersion":"9.0.0","#] {
+            let old = try configuration(#"{"name":"a","cniVersion":"0.2.0","prevResult":{\#(own)\#(families)}}"#)
+            #expect(try old.previousResult()?.addresses.count == 1)
+            let new = try configuration(#"{"name":"a","cniVersion":"1.0.0","prevResult":{\#(own)\#(lists)}}"#)
+            #expect(try new.previousResult()?.addresses.count == 1)
+        }
         #expect(try configuration(members: #""prevResult":{}"#).previousResult() == CNIResult())
     }
 

@@ -109,9 +109,9 @@ enum IPPrefixes {
     @Test("SK21 no address cannot be expressed before 0.3.0", arguments: [SpecVersion.v0_1_0, .v0_2_0])
     func noAddress(version: SpecVersion) throws {
         let result = CNIResult(interfaces: [.init(name: "eth0")], routes: try Self.full().routes)
-        #expect(throws: CNIError(999, "cannot convert: no valid IP addresses")) {
-            _ = try result.document(version)
-        }
+        let error = #expect(throws: CNIError.self) { _ = try result.document(version) }
+        #expect(error?.code == 7 && error?.message == "cannot convert: no valid IP addresses")
+        #expect(error?.details.contains("cniVersion 0.3.0 or later") == true)
     }
 
     @Test("SK21 routes of a family without address are dropped before 0.3.0") func oneFamily() throws {

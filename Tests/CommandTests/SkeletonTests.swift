@@ -217,11 +217,11 @@ struct SkeletonTests {
         let rows: [(arguments: String, refusal: String?)] = [
             ("IP=10.1.2.50", nil), ("IP=10.1.2.70/24", nil), ("IgnoreUnknown=1;FOO=1", nil),
             ("FOO=1;IgnoreUnknown=True", nil), ("IgnoreUnknown=true;K8S_POD_NAME=a;IP=10.1.2.90", nil),
+            ("IP=10.1.2.91;IgnoreUnknown=T", nil),
             ("FOO=1", "ARGS: unknown args [\"FOO=1\"]"),
             ("IgnoreUnknown=0;FOO=1", "ARGS: unknown args [\"FOO=1\"]"),
             ("IgnoreUnknown=False;FOO=1", "ARGS: unknown args [\"FOO=1\"]"),
-            ("FOO", "ARGS: invalid pair \"FOO\""), ("IP=10.1.2.13;", "ARGS: invalid pair \"\""),
-            ("IP=1=2", "ARGS: invalid pair \"IP=1=2\""),
+            ("FOO", "ARGS: invalid pair \"FOO\""), ("IgnoreUnknown=1;IP", "ARGS: invalid pair \"IP\""),
             ("IgnoreUnknown=x", "boolean unmarshal error: invalid input x"),
         ]
         for (index, row) in rows.enumerated() {
@@ -229,8 +229,28 @@ struct SkeletonTests {
                 "host-local", "ADD", containerID: "c\(index)", arguments: row.arguments, Inputs.hostLocal("1.0.0"))
             if let refusal = row.refusal {
                 answer.expectRefusal(containing: refusal)
+                try beyondReference("the reference's code is 999") {
+                    answer.expectRefusal(code: 4, containing: "CNI_ARGS: ")
+                }
             } else {
                 answer.orFail(row.arguments)
+            }
+        }
+    }
+
+    @Test("B8 CNI_ARGS that other runtimes send: a value with =, a final ;, words nobody knows")
+    func argumentsOfOthers() throws {
+        let lab = try Lab()
+        try beyondReference("the reference refuses all of these with code 999") {
+            let rows = [
+                "IP=10.1.2.13;", "IgnoreUnknown=t;WORD;IP=10.1.2.14", "IgnoreUnknown=TRUE;K8S_POD_NAME=a=b;IP=10.1.2.15",
+                ";;IP=10.1.2.16;;", "IgnoreUnknown=1;=;IP=10.1.2.17",
+            ]
+            for (index, arguments) in rows.enumerated() {
+                let answer = try lab.run(
+                    "host-local", "ADD", containerID: "c\(index)", arguments: arguments, Inputs.hostLocal("1.0.0"))
+                answer.orFail(arguments)
+                #expect(try lab.reservations("net")["10.1.2.\(13 + index)"] != nil, "\(arguments)")
             }
         }
     }
