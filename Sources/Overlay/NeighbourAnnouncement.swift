@@ -33,6 +33,27 @@ struct NeighbourAnnouncement: Equatable {
         return [0x33, 0x33, 0, 0, 0, 1] + mac + head + address + everybody + message
     }
 
+    /// Sends the frames of addresses by links of a namespace.
+    static func send(
+        _ entries: [IPAddress: MACAddress], by links: [Int32], in namespace: borrowing NetworkNamespace
+    ) throws {
+        if links.isEmpty { return }
+        // A packet socket belongs to the namespace it was opened in. Protocol 0: it receives nothing.
+        let descriptor = try namespace.run {
+            let descriptor = CLinux.socket(AF_PACKET, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            guard descriptor >= 0 else { throw SystemError("open", "packet socket", .current) }
+            return descriptor
+        }
+        let owner = OwnedFD(owning: descriptor)
+        for (address, mac) in entries {
+            let frame = NeighbourAnnouncement(address, mac).bytes
+            for link in links {
+                // A link that goes down or away has nobody to be told.
+                _ = unsafe swiftlet_send_frame(owner.rawValue, link, frame, frame.count)
+            }
+        }
+    }
+
     /// The Internet checksum (RFC 1071) of an even number of bytes.
     private static func checksum(_ bytes: [UInt8]) -> UInt16 {
         var sum: UInt32 = 0
@@ -59,21 +80,7 @@ extension OverlayNetwork {
             _ = stack.perform(
                 entries.map { .removeNeighbour(Neighbour(link: bridge.index, address: $0.key, mac: $0.value)) })
             let ports = links.filter { $0.master == bridge.index && $0.kind == "veth" && $0.name != except }
-            if ports.isEmpty { return }
-            // A packet socket belongs to the namespace it was opened in. Protocol 0: it receives nothing.
-            let descriptor = try namespace.run {
-                let descriptor = CLinux.socket(AF_PACKET, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-                guard descriptor >= 0 else { throw SystemError("open", "packet socket", .current) }
-                return descriptor
-            }
-            let owner = OwnedFD(owning: descriptor)
-            for (address, mac) in entries {
-                let frame = NeighbourAnnouncement(address, mac).bytes
-                for port in ports {
-                    // A port that goes down or away has nobody to be told.
-                    _ = unsafe swiftlet_send_frame(owner.rawValue, port.index, frame, frame.count)
-                }
-            }
+            try NeighbourAnnouncement.send(entries, by: ports.map(\.index), in: namespace)
         }
     }
 }

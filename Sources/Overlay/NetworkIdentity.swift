@@ -37,6 +37,14 @@ public struct NetworkIdentity: Hashable, Sendable {
         return UInt32(truncatingIfNeeded: first + number % (1 << 24 - first))
     }
 
+    /// The MAC of `br0` on one host, the same for as long as the host has its VTEP: derived from the network and the VTEP, by
+    /// which the network's hosts are told apart with a daemon and without. Containers know the gateway by it, and keep it for
+    /// half a minute and more.
+    public func bridgeMAC(vtep: IPAddress) -> MACAddress {
+        let digits = SHA512.hex("\(identifier)/br0/\(vtep)", length: 12)
+        return MACAddress(locallyAdministered: UInt64(digits, radix: 16) ?? 0)
+    }
+
     /// An endpoint's id: 64 hexadecimal digits, the first 32 bytes of SHA-512 of `<network id>/<container>/<interface>`.
     public func endpointIdentifier(containerID: String, interfaceName: String) -> String {
         SHA512.hex("\(identifier)/\(containerID)/\(interfaceName)", length: 64)

@@ -29,7 +29,8 @@ public struct OverlaySegment: Equatable, Sendable {
     public var learns: Bool
     /// Whether the network has no way out: said in the bridge's alias, which `gwbridge-nat` obeys.
     public var isInternal: Bool
-    /// The bridge's MAC; nil lets the kernel choose one when it makes the bridge.
+    /// The bridge's MAC, see ``NetworkIdentity/bridgeMAC(vtep:)``; nil leaves it to the kernel, which gives the bridge the
+    /// lowest one among its ports', another whenever a container comes or goes.
     public var bridgeMAC: MACAddress?
 
     /// Describes a host's part of a network.
@@ -113,6 +114,12 @@ public enum SegmentChange: Equatable, Sendable {
     /// Writes kernel parameters in the overlay namespace that a link just made needs; those it does not have are passed
     /// over.
     case setParameters([String])
+
+    /// Whether a bridge that containers may know gets another MAC.
+    var changesBridgeMAC: Bool {
+        guard case .change(OverlaySegment.bridgeName, let change, _) = self else { return false }
+        return change.mac != nil
+    }
 }
 
 extension OverlaySegment {

@@ -119,6 +119,7 @@ extension ClusterNode {
         var segment = OverlaySegment(
             vni: row.vni, port: row.port, local: underlay.address, mtu: mtu(network, underlay), gateways: row.gateways)
         segment.isInternal = row.isInternal
+        segment.bridgeMAC = network.identity.bridgeMAC(vtep: underlay.address)
         return NetworkPlan(
             identity: network.identity, segment: segment, interface: network.local.interface,
             entries: network.entries(flooding: row.floods ? others : []), own: ownMACs(network),

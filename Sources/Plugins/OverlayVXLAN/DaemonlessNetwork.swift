@@ -55,7 +55,7 @@ struct DaemonlessNetwork {
                 underlay: configuration.underlay == nil ? nil : underlay.link.index,
                 mtu: configuration.mtu ?? underlay.largestMTU,
                 gateways: configuration.subnets.map(\.gatewayPrefix), learns: true,
-                isInternal: configuration.isInternal))
+                isInternal: configuration.isInternal, bridgeMAC: identity.bridgeMAC(vtep: underlay.address)))
         if case .listed(let peers)? = configuration.peers {
             plan.peers = peers.filter { $0 != underlay.address }
             let all = Set(peers + [underlay.address]).sorted()

@@ -1,0 +1,70 @@
+import JSON
+import TestSupport
+import Testing
+
+/// The bridge in the overlay namespace as containers see it: who the gateway is.
+@Suite(
+    .enabled(if: Namespaces.areAvailable, "root and unshare(2) are needed"),
+    .enabled(if: !Plugins.areReference, "the reference has no such plugin"))
+struct OverlayBridgeTests {
+    private func gatewayMAC(_ host: Lab) throws -> String {
+        let path = try OverlayInputs.namespace(host)
+        let link = try Value(parsing: Array(try host.overlay(path, "ip", "-j", "link", "show", "br0").utf8))[0]
+        return link?["address"]?.string ?? "none"
+    }
+
+    @Test("The gateway's MAC stays while containers come and go, and is another one on every host")
+    func gatewayKeepsItsMAC() throws {
+        let underlay = try Underlay(hosts: 2, containers: 8)
+        let chain = OverlayInputs.daemonless(underlay)
+        var seen: [Set<String>] = [[], []]
+        for (index, host) in underlay.hosts.enumerated() {
+            var results: [String: Value] = [:]
+            for number in 0..<8 {
+                let result = try host.add(chain, "c\(number)").orFail()
+                results["c\(number)"] = result
+                seen[index].insert(try gatewayMAC(host))
+                #expect(result.interfaceMAC(0) == seen[index].first)
+            }
+            for number in [3, 0, 7, 1, 5, 2, 6] {
+                try host.delete(chain, "c\(number)", previous: results["c\(number)"]).expectSilence()
+                seen[index].insert(try gatewayMAC(host))
+            }
+            // The network's life on the host ends, and begins again.
+            try host.delete(chain, "c4", previous: results["c4"]).expectSilence()
+            #expect(try host.overlayRemains() == [])
+            try host.add(chain, "c0").orFail()
+            seen[index].insert(try gatewayMAC(host))
+        }
+        #expect(seen[0].count == 1 && seen[1].count == 1, "\(seen)")
+        #expect(seen[0].isDisjoint(with: seen[1]))
+    }
+
+    @Test("A bridge of an earlier release gets its MAC, and its containers learn of it")
+    func earlierBridgeIsTaken() throws {
+        let underlay = try Underlay(hosts: 1, containers: 2)
+        let host = underlay.hosts[0]
+        let chain = OverlayInputs.daemonless(underlay, [("subnets", ["192.168.0.0/24", "fd00:2::/64"])])
+        try host.add(chain, "c0").orFail()
+        let own = try gatewayMAC(host)
+        let path = try OverlayInputs.namespace(host)
+        _ = try host.overlay(path, "ip", "link", "set", "br0", "address", "02:00:00:00:00:07")
+        for gateway in ["192.168.0.1", "fd00:2::1"] {
+            _ = try host.tool("ip", "neighbour", "flush", "all", in: "c0")
+            #expect(host.pings(gateway, from: "c0"))
+        }
+        // Nothing is asked again soon: what the containers know is what they use.
+        for gateway in ["192.168.0.1", "fd00:2::1"] {
+            try host.tool(
+                "ip", "neighbour", "replace", gateway, "lladdr", "02:00:00:00:00:07", "dev", "eth0", "nud", "reachable",
+                in: "c0")
+        }
+        try host.add(chain, "c1").orFail()
+        #expect(try gatewayMAC(host) == own)
+        for gateway in ["192.168.0.1", "fd00:2::1"] {
+            #expect(host.pings(gateway, from: "c0", seconds: 1), "\(gateway)")
+            let entry = try host.tool("ip", "neighbour", "show", gateway, in: "c0")
+            #expect(entry.contains(own), "\(entry)")
+        }
+    }
+}
