@@ -44,7 +44,7 @@ public struct NetworkDirectory: Sendable {
         for name in names.filter({ $0.hasSuffix(".conflist") }) + singles {
             let file = "\(path)/\(name)"
             do throws(CNIError) {
-                usable.append(Entry(path: file, list: try Self.read(file, beside: path)))
+                usable.append(Entry(path: file, list: try Self.read(file)))
             } catch {
                 broken.append(Broken(path: file, reason: error))
             }
@@ -65,16 +65,33 @@ public struct NetworkDirectory: Sendable {
             details: unreadable.isEmpty ? (known.isEmpty ? "" : "there are: \(known)") : unreadable)
     }
 
-    /// Reads one file: a list, or by its name's end a single plugin.
+    /// The files that define a network of the same name as an earlier one, which is the one that counts.
+    public static func shadowed(_ usable: [Entry]) -> [(ignored: Entry, used: Entry)] {
+        usable.indices.compactMap { index in
+            let used = usable[..<index].first { $0.list.name == usable[index].list.name }
+            return used.map { (usable[index], $0) }
+        }
+    }
+
+    /// The list a result cache remembers, with the plugins that stand beside it here unless they are part of it: whoever
+    /// cached it may have left them out. They only add to what DEL does, so one that cannot be read is passed over.
     ///
-    /// - Parameter directory: where plugins kept beside a list are; nil for nowhere.
-    public static func read(_ file: String, beside directory: String? = nil) throws(CNIError) -> NetworkList {
+    /// - Throws: code 6, 1 or 7 for what makes no list.
+    public func remembered(_ bytes: [UInt8]) throws(CNIError) -> NetworkList {
+        try NetworkList(parsing: bytes, more: (try? Self.plugins(beside: path, bytes)) ?? [])
+    }
+
+    /// Reads one file: a list, or by its name's end a single plugin. Plugins of a list that are files of their own stand
+    /// beside it, in the directory of the network's name.
+    public static func read(_ file: String) throws(CNIError) -> NetworkList {
+        let slash = file.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let directory = slash.map { $0 == file.startIndex ? "/" : String(file[..<$0]) } ?? "."
         do {
             let bytes = try Files.read(file)
             if !file.hasSuffix(".conflist"), try !isList(bytes) {
                 return try NetworkList(parsing: bytes, isSingle: true)
             }
-            return try NetworkList(parsing: bytes, more: directory.map { try plugins(beside: $0, bytes) } ?? [])
+            return try NetworkList(parsing: bytes, more: plugins(beside: directory, bytes))
         } catch let error as CNIError {
             throw error
         } catch let error as SyntaxError {

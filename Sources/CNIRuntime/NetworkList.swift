@@ -15,7 +15,7 @@ public struct NetworkList: Sendable {
     public let disablesGC: Bool
     /// The plugins' configurations in order, as they stand in the list.
     public let plugins: [Object]
-    /// The list as text, as it is remembered in the result cache.
+    /// The list as text, as it is remembered in the result cache; plugins from beside it are part of it.
     public let bytes: [UInt8]
 
     /// Reads a list.
@@ -60,7 +60,7 @@ public struct NetworkList: Sendable {
         } catch {
             throw CNIError(CNIError.Code.internal, "\(error)")
         }
-        self.bytes = text
+        self.bytes = more.isEmpty ? text : Self.selfContained(document, plugins)
         if plugins.isEmpty {
             throw CNIError(CNIError.Code.invalidConfiguration, "network \(name): no plugins in the list")
         }
@@ -71,6 +71,14 @@ public struct NetworkList: Sendable {
         }
         // The name's rules are those every plugin holds its configuration to.
         _ = try NetworkConfiguration(parsing: configuration(at: 0, previous: nil))
+    }
+
+    /// What is remembered must not depend on files that may be others by the time of DEL, or gone.
+    private static func selfContained(_ document: Value, _ plugins: [Object]) -> [UInt8] {
+        guard case .object(var object) = document else { return [] }
+        object["plugins"] = .array(plugins.map { .object($0) })
+        object["loadOnlyInlinedPlugins"] = true
+        return Array(Value.object(object).text().utf8)
     }
 
     /// The type of the plugin at `index`.

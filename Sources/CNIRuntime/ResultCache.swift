@@ -17,11 +17,14 @@ public struct CachedAttachment: Sendable {
     public var capabilities: Object
     /// The last plugin's result; nil when there is none to be had.
     public var result: Value?
+    /// Which namespace `netns` led to at ADD; nil when another program remembered it. See ``NamespaceState``.
+    public var namespaceIdentity: String?
 
     /// Describes an attachment.
     public init(
         attachment: Attachment, configuration: [UInt8], netns: String,
-        arguments: [(name: String, value: String)] = [], capabilities: Object = Object(), result: Value? = nil
+        arguments: [(name: String, value: String)] = [], capabilities: Object = Object(), result: Value? = nil,
+        namespaceIdentity: String? = nil
     ) {
         self.attachment = attachment
         self.configuration = configuration
@@ -29,6 +32,7 @@ public struct CachedAttachment: Sendable {
         self.arguments = arguments
         self.capabilities = capabilities
         self.result = result
+        self.namespaceIdentity = namespaceIdentity
     }
 }
 
@@ -42,6 +46,8 @@ public struct ResultCache: Sendable {
     public init(_ directory: String = "/var/lib/cni") { self.directory = directory }
 
     private static let kind = "cniCacheV1"
+    /// Ours; libcni reads what it knows and passes over the rest.
+    private static let identityKey = "swiftletNamespace"
 
     private var results: String { "\(directory)/results" }
 
@@ -65,6 +71,7 @@ public struct ResultCache: Sendable {
         }
         if !cached.capabilities.members.isEmpty { document["capabilityArgs"] = .object(cached.capabilities) }
         if let result = cached.result { document["result"] = result }
+        if let identity = cached.namespaceIdentity { document[Self.identityKey] = .string(identity) }
         do throws(SystemError) {
             try Files.makeDirectories(results, mode: 0o700)
             try AtomicFile.replace(path(cached.attachment), with: Array(Value.object(document).text().utf8))
@@ -133,6 +140,6 @@ public struct ResultCache: Sendable {
                 interfaceName: try root.member("ifName").string() ?? ""),
             configuration: configuration, netns: try root.member("netns").string() ?? "", arguments: arguments,
             capabilities: try root.member("capabilityArgs").object() ?? Object(),
-            result: try root.member("result").value)
+            result: try root.member("result").value, namespaceIdentity: try root.member(identityKey).string())
     }
 }

@@ -4,9 +4,9 @@ public import System
 
 /// Calls the plugins of a network list as a container runtime does.
 ///
-/// What libcni does, with three differences: an ADD that fails is undone by DEL, a DEL goes on after a plugin that fails
-/// and reports the first failure, and DEL and CHECK use what the cache remembers of ADD (configuration, arguments,
-/// capabilities, namespace) unless they are given something else.
+/// What libcni does, with four differences: an ADD of an attachment that is there is refused, one that fails is undone by
+/// DEL, a DEL goes on after a plugin that fails and reports the first failure, and DEL and CHECK use what the cache
+/// remembers of ADD (configuration, arguments, capabilities, namespace) unless they are given something else.
 public struct Runtime: Sendable {
     /// Directories of plugins, in order.
     public let path: [String]
@@ -14,12 +14,22 @@ public struct Runtime: Sendable {
     public let cache: ResultCache
     /// What the plugins inherit; `CNI_*` variables in it are replaced.
     public let environment: Environment
+    /// Where networks are defined: what another program remembered of a list leaves out the plugins beside it.
+    public let directory: NetworkDirectory
+    private let lockDirectory: String?
 
     /// A runtime that looks for plugins in `path`.
-    public init(path: [String], cache: ResultCache = ResultCache(), environment: Environment) {
+    ///
+    /// - Parameter lockDirectory: where lock files are, for tests; nil for `/run/swiftlet/lock`.
+    public init(
+        path: [String], cache: ResultCache = ResultCache(), directory: NetworkDirectory = NetworkDirectory(),
+        environment: Environment, lockDirectory: String? = nil
+    ) {
         self.path = path
         self.cache = cache
+        self.directory = directory
         self.environment = environment
+        self.lockDirectory = lockDirectory
     }
 
     /// What a container is given beyond the configuration.
@@ -42,11 +52,51 @@ public struct Runtime: Sendable {
     /// ADD of every plugin in order, each with the result of the one before; the last result is remembered.
     ///
     /// When one fails, or the result cannot be remembered, DEL of the plugins that ran undoes what they did; what is
-    /// wrong with that goes into the details.
-    /// - Throws: the plugin's error, with its type and the network in front.
+    /// wrong with that goes into the details. Where the container had an interface of the name before, the plugin that
+    /// failed gets none: what it refused to touch is not ours to remove. An attachment that the cache remembers and that
+    /// is gone, after a reboot, comes back: if the first attempt fails, what is left of it is removed before a second.
+    /// - Throws: the plugin's error, with its type and the network in front; code 103 for an attachment that is there.
     public func add(_ list: NetworkList, _ attachment: Attachment, netns: String, _ wishes: Wishes) throws(CNIError)
         -> Value
     {
+        let locks = try lock(attachment)
+        defer { withExtendedLifetime(locks) {} }
+        // A torn cache file protects nothing.
+        let cached = (try? cache.load(attachment)) ?? nil
+        if let cached, NamespaceState.isLiving(cached, netns: netns) {
+            let place = cached.netns.isEmpty || cached.netns == netns ? "" : " in \(cached.netns)"
+            throw CNIError(
+                CNIError.Code.foreignObject,
+                "container \(attachment.containerID) is on network \(list.name) already, by \(attachment.interfaceName)"
+                    + place,
+                details: "to connect it anew, detach it first ('swiftlet cni del')")
+        }
+        do throws(CNIError) {
+            return try attach(list, attachment, netns: netns, wishes)
+        } catch {
+            guard let cached else { throw error }
+            let old = (try? directory.remembered(cached.configuration)) ?? list
+            let result = try? previousResult(old, attachment)
+            _ = unwind(
+                old, upTo: old.plugins.count - 1, attachment, netns,
+                Wishes(arguments: cached.arguments, capabilities: cached.capabilities), result)
+            return try attach(list, attachment, netns: netns, wishes)
+        }
+    }
+
+    private func lock(_ attachment: Attachment) throws(CNIError) -> RuntimeLocks {
+        do throws(SystemError) {
+            return try RuntimeLocks(attachment, in: lockDirectory)
+        } catch {
+            throw CNIError(
+                CNIError.Code.inputOutput, error.description, details: "ADD must be alone with its container")
+        }
+    }
+
+    private func attach(_ list: NetworkList, _ attachment: Attachment, netns: String, _ wishes: Wishes)
+        throws(CNIError) -> Value
+    {
+        let hadInterface = NamespaceState.has(attachment.interfaceName, in: netns) ?? true
         var result: Value?
         for index in list.plugins.indices {
             do throws(CNIError) {
@@ -55,7 +105,7 @@ public struct Runtime: Sendable {
                 let output = try call(list, index, .add, configuration, attachment, netns, wishes.arguments)
                 result = try Self.result(of: output, list, index)
             } catch {
-                throw undone(error, list, upTo: index, attachment, netns, wishes, result)
+                throw undone(error, list, upTo: hadInterface ? index - 1 : index, attachment, netns, wishes, result)
             }
         }
         let final = result ?? .object(Object())
@@ -63,7 +113,8 @@ public struct Runtime: Sendable {
             try cache.store(
                 CachedAttachment(
                     attachment: attachment, configuration: list.bytes, netns: netns, arguments: wishes.arguments,
-                    capabilities: wishes.capabilities, result: final))
+                    capabilities: wishes.capabilities, result: final,
+                    namespaceIdentity: NamespaceState.identity(netns)))
         } catch {
             throw undone(error, list, upTo: list.plugins.count - 1, attachment, netns, wishes, result)
         }
@@ -86,6 +137,15 @@ public struct Runtime: Sendable {
     /// - Throws: the first plugin's error, the others' in its details; the attachment is then still remembered.
     public func delete(_ list: NetworkList, _ attachment: Attachment, netns: String, _ wishes: Wishes) throws(CNIError)
     {
+        // Without the locks DEL has to do its work all the same.
+        let locks = try? RuntimeLocks(attachment, in: lockDirectory)
+        defer { withExtendedLifetime(locks) {} }
+        try detach(list, attachment, netns: netns, wishes)
+    }
+
+    private func detach(_ list: NetworkList, _ attachment: Attachment, netns: String, _ wishes: Wishes)
+        throws(CNIError)
+    {
         // A cache that cannot be read must not keep anything from being removed.
         let result = try? previousResult(list, attachment)
         let failures = unwind(list, upTo: list.plugins.count - 1, attachment, netns, wishes, result)
@@ -101,7 +161,7 @@ public struct Runtime: Sendable {
         _ result: Value?
     ) -> [CNIError] {
         var failures: [CNIError] = []
-        for index in (0...last).reversed() {
+        for index in list.plugins.indices.prefix(last + 1).reversed() {
             // Before 0.4.0 plugins were not given a result on DEL.
             let configuration = list.configuration(
                 at: index, previous: list.version < .v0_4_0 ? nil : result, capabilities: wishes.capabilities)
@@ -144,11 +204,13 @@ public struct Runtime: Sendable {
         var failures: [CNIError] = []
         var released: [Attachment] = []
         if list.disablesGC { return [] }
+        let locks = try? RuntimeLocks(network: list.name, in: lockDirectory)
+        defer { withExtendedLifetime(locks) {} }
         let known = cache.attachments(of: list.name)
         for stale in known where !isAlive(stale) {
-            let remembered = (try? NetworkList(parsing: stale.configuration)) ?? list
+            let remembered = (try? directory.remembered(stale.configuration)) ?? list
             do throws(CNIError) {
-                try delete(
+                try detach(
                     remembered, stale.attachment, netns: stale.netns,
                     Wishes(arguments: stale.arguments, capabilities: stale.capabilities))
                 released.append(stale.attachment)
@@ -222,7 +284,7 @@ public struct Runtime: Sendable {
         }
     }
 
-    /// The plugin's answer, once it is known to be a result.
+    /// The plugin's answer, once it is known to be a result, in the list's version: the next plugin expects that one.
     private static func result(of output: [UInt8], _ list: NetworkList, _ index: Int) throws(CNIError) -> Value {
         func unreadable(_ reason: String) -> CNIError {
             CNIError(
@@ -235,7 +297,9 @@ public struct Runtime: Sendable {
             guard let version = spoken.isEmpty ? list.version : SpecVersion(rawValue: spoken) else {
                 throw unreadable("cniVersion \"\(spoken)\"")
             }
-            _ = try CNIResult(decoding: .object(object), version: version)
+            let result = try CNIResult(decoding: .object(object), version: version)
+            // A result the list's version has no words for is handed on as it is.
+            if version != list.version, let converted = try? result.document(list.version) { return converted }
             if spoken.isEmpty { object["cniVersion"] = .string(version.rawValue) }
             return .object(object)
         } catch let error as CNIError {

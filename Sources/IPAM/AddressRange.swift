@@ -14,7 +14,8 @@ public struct AddressRange: Hashable, Sendable {
     /// Checks a range and fills in what is left out: gateway and start are the network's first host; the end is the
     /// address before the broadcast address for IPv4, the very last address for IPv6.
     ///
-    /// An explicit start may be the network address and an explicit end the broadcast address.
+    /// Neither end, nor a gateway in the subnet, may be an address that no host can have: the network's own, the broadcast
+    /// address, IPv6's address of all routers. The reference hands the ends out when they are named.
     public init(subnet: IPPrefix, start: IPAddress? = nil, end: IPAddress? = nil, gateway: IPAddress? = nil)
         throws(RangeFault)
     {
@@ -34,6 +35,11 @@ public struct AddressRange: Hashable, Sendable {
         if let end {
             guard subnet.contains(end), end >= start ?? firstHost else { throw .endOutside(end, subnet) }
         }
+        for (key, address) in [("rangeStart", start), ("rangeEnd", end), ("gateway", gateway)] {
+            guard let address, let purpose = subnet.purpose(of: address) else { continue }
+            throw .noHost(key: key, address, subnet, purpose)
+        }
+        if let gateway, gateway.family != subnet.family { throw .otherFamily(gateway: gateway, subnet) }
         self.subnet = subnet
         self.start = start ?? firstHost
         self.end = end ?? lastHost

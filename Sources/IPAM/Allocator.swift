@@ -44,6 +44,16 @@ extension HostLocalConfiguration {
         set.searchOrder(after: last, excluding: exclusions.map(\.network))
     }
 
+    /// What an owner held in a range set, if it can have that again.
+    func returning(_ held: [IPAddress], to set: RangeSet, _ number: Int, _ request: IPAddress?) -> Pick? {
+        let own = held.first { address in
+            guard request == nil || request == address, let range = set.range(containing: address) else { return false }
+            return refusal(of: address, in: range) == nil
+        }
+        guard let own, let range = set.range(containing: own) else { return nil }
+        return Pick(set: number, range: range, address: own, isHeld: true)
+    }
+
     /// Why a requested address of a range cannot be handed out whoever asks; nil when it can.
     func refusal(of address: IPAddress, in range: AddressRange) -> String? {
         if address == range.gateway { return "requested ip \(address) is subnet's gateway" }
@@ -74,20 +84,23 @@ extension Ledger {
 
     /// Chooses an address for each range set and reserves all of them or none.
     mutating func allocate(
-        _ configuration: HostLocalConfiguration, _ requests: [IPAddress?], for owner: Owner
+        _ configuration: HostLocalConfiguration, _ requests: [IPAddress?], for owner: Owner, isReturning: Bool
     ) throws(IPAMError) -> [Pick] {
         // A second turn is needed when the index called an address free that is not. After that it has been made anew,
         // and only somebody who writes without the lock could be in the way.
         for _ in 0..<3 {
-            let picks = try plan(configuration, requests, owner)
-            if try commit(picks, owner) { return picks }
+            let picks = try plan(configuration, requests, owner, isReturning)
+            if try commit(picks, owner) {
+                if isReturning { try giveBackRest(picks, owner) }
+                return picks
+            }
             do throws(SystemError) { try rebuild() } catch { throw .io(error) }
         }
         throw .io(SystemError("reserve an address in", files.path, .fileExists))
     }
 
     private mutating func plan(
-        _ configuration: HostLocalConfiguration, _ requests: [IPAddress?], _ owner: Owner
+        _ configuration: HostLocalConfiguration, _ requests: [IPAddress?], _ owner: Owner, _ isReturning: Bool
     ) throws(IPAMError) -> [Pick] {
         var picks: [Pick] = []
         let held: [IPAddress], old: [IPAddress]
@@ -99,7 +112,12 @@ extension Ledger {
         }
         let reuses = configuration.duplicatePolicy == .reuse
         for (number, (set, request)) in zip(configuration.rangeSets, requests).enumerated() {
-            let duplicates = (held + old).filter(set.contains)
+            // What an attachment held that returns is its own; the old format does not say which of several it was.
+            let duplicates = (isReturning ? old : held + old).filter(set.contains)
+            if isReturning, let pick = configuration.returning(held, to: set, number, request) {
+                picks.append(pick)
+                continue
+            }
             // Without reuse an explicit request is not compared with what the owner holds, as in the reference plugin.
             if let duplicate = duplicates.first, reuses || request == nil {
                 guard reuses, duplicates.count == 1, old.isEmpty, request == nil || request == duplicate,
@@ -124,7 +142,7 @@ extension Ledger {
             }
         }
         // An owner of addresses these range sets do not know would keep them unseen.
-        if reuses, let stray = held.first(where: { address in !picks.contains { $0.address == address } }) {
+        if reuses, !isReturning, let stray = held.first(where: { address in !picks.contains { $0.address == address } }) {
             throw .duplicate(set: 0, address: stray, containerID: owner.containerID)
         }
         return picks
@@ -161,6 +179,17 @@ extension Ledger {
             return true
         } catch {
             takeBack(made, owner)
+            throw .io(error)
+        }
+    }
+
+    /// What an owner that returned held before, and did not get again.
+    private mutating func giveBackRest(_ picks: [Pick], _ owner: Owner) throws(IPAMError) {
+        do throws(SystemError) {
+            for address in try addresses(owner.record) where !picks.contains(where: { $0.address == address }) {
+                try release(address, owner.record)
+            }
+        } catch {
             throw .io(error)
         }
     }

@@ -9,14 +9,10 @@ struct RangeParts {
     let gateway: IPAddress?
 }
 
-extension RangeSet {
-    init(parts: [RangeParts]) throws(RangeFault) {
-        var ranges: [AddressRange] = []
-        for part in parts {
-            ranges.append(
-                try AddressRange(subnet: part.subnet, start: part.start, end: part.end, gateway: part.gateway))
-        }
-        try self.init(ranges)
+extension RangeParts {
+    /// The range with its defaults.
+    func range() throws(RangeFault) -> AddressRange {
+        try AddressRange(subnet: subnet, start: start, end: end, gateway: gateway)
     }
 }
 
@@ -33,8 +29,12 @@ extension Reader {
     func route() throws(JSON.DecodingError) -> Allocation.Route {
         guard let destination = try member("dst").network() else { throw error("dst is missing") }
         let scope = try member("scope").integer(in: 0...255)
+        let gateway = try member("gw").address()
+        if let gateway, gateway.family != destination.family {
+            throw try member("gw").error("\(gateway) is of another family than \(destination)")
+        }
         return Allocation.Route(
-            destination: destination, gateway: try member("gw").address(), mtu: try member("mtu").positive(),
+            destination: destination, gateway: gateway, mtu: try member("mtu").positive(),
             advertisedMSS: try member("advmss").positive(), priority: try member("priority").positive(),
             table: try member("table").number(), scope: scope.map { UInt8($0) })
     }

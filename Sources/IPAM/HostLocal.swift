@@ -33,7 +33,12 @@ public struct HostLocal: Sendable {
     /// ADD: takes one address from each range set, in the order the reference plugin would.
     ///
     /// Nothing stays reserved when it fails; what the owner held before is left alone.
-    public func allocate(_ configuration: HostLocalConfiguration, for owner: Owner) throws(IPAMError) -> Allocation {
+    ///
+    /// - Parameter isReturning: the caller knows that nothing of the attachment is left, for example after a reboot. What it
+    ///   held is its own again as far as it fits the range sets and what is asked for, and the rest is given back.
+    public func allocate(
+        _ configuration: HostLocalConfiguration, for owner: Owner, isReturning: Bool = false
+    ) throws(IPAMError) -> Allocation {
         let requests = try configuration.assignedRequests()
         let dns = try configuration.readDNS()
         let path = try directory()
@@ -43,7 +48,7 @@ public struct HostLocal: Sendable {
             throw .io(error)
         }
         let picks = try withLedger(path) { (ledger) throws(IPAMError) in
-            try ledger.allocate(configuration, requests, for: owner)
+            try ledger.allocate(configuration, requests, for: owner, isReturning: isReturning)
         }
         return Allocation(addresses: picks.map(\.result), routes: configuration.routes, dns: dns)
     }

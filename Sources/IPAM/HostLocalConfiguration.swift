@@ -27,7 +27,8 @@ public struct HostLocalConfiguration: Sendable {
     /// The pools, one address is taken from each: `runtimeConfig.ipRanges`, then the range written directly into
     /// `ipam`, then `ipam.ranges`. A set's position names its `last_reserved_ip` file.
     public let rangeSets: [RangeSet]
-    /// Addresses the caller wants: of `CNI_ARGS`, then `args.cni.ips`, then `runtimeConfig.ips`; each once.
+    /// Addresses the caller wants: of `CNI_ARGS`, then `args.cni.ips`, then `runtimeConfig.ips`; each once, none that no
+    /// host can have.
     public let requestedAddresses: [IPAddress]
     /// `ipam.routes`.
     public let routes: [Allocation.Route]
@@ -64,10 +65,11 @@ public struct HostLocalConfiguration: Sendable {
         routes = try Self.each(ipam.member("routes").elements()) { (element) throws(JSON.DecodingError) in
             try element.route()
         }
-        requestedAddresses = try RequestedAddresses.parse(
-            argument: requestedIP, args: args, runtimeConfig: runtimeConfig)
         let sets = try Self.rangeSets(ipam, runtimeConfig)
         try Self.check(sets, ipam, allowsSeveralPerFamily, versionText)
+        requestedAddresses = try RequestedAddresses.parse(
+            argument: requestedIP, args: args, runtimeConfig: runtimeConfig,
+            subnets: sets.flatMap { $0.ranges.map(\.subnet) })
         rangeSets = sets
         exclusions = try Self.exclusions(ipam.member("exclude"), sets)
     }
@@ -97,12 +99,19 @@ public struct HostLocalConfiguration: Sendable {
         var sets: [RangeSet] = []
         for (index, place) in places.enumerated() {
             let readers = place.isLegacy ? [place.0] : try place.0.elements()
-            let parts = try each(readers) { (reader) throws(JSON.DecodingError) in try reader.rangeParts() }
-            do throws(RangeFault) {
-                sets.append(try RangeSet(parts: parts))
-            } catch {
-                throw place.0.error("invalid range set \(index): \(error)", verbatim: true)
+            func named(_ fault: RangeFault) -> JSON.DecodingError {
+                place.0.error("invalid range set \(index): \(fault)", verbatim: true)
             }
+            let ranges = try each(readers) { (reader) throws(JSON.DecodingError) in
+                let parts = try reader.rangeParts()
+                do throws(RangeFault) {
+                    return try parts.range()
+                } catch {
+                    guard let key = error.key else { throw named(error) }
+                    throw try reader.member(key).error(error.description)
+                }
+            }
+            do throws(RangeFault) { sets.append(try RangeSet(ranges)) } catch { throw named(error) }
         }
         return sets
     }

@@ -10,6 +10,10 @@ public enum RangeFault: Error, Equatable, Sendable, CustomStringConvertible {
     case startOutside(IPAddress, IPPrefix)
     /// The last address is outside the subnet or before the first one.
     case endOutside(IPAddress, IPPrefix)
+    /// An address of the subnet that no host can have, given as this key's value.
+    case noHost(key: String, IPAddress, IPPrefix, IPPrefix.Purpose)
+    /// The gateway is of the other family.
+    case otherFamily(gateway: IPAddress, IPPrefix)
     /// A set without ranges.
     case emptySet
     /// IPv4 and IPv6 in one set.
@@ -17,7 +21,16 @@ public enum RangeFault: Error, Equatable, Sendable, CustomStringConvertible {
     /// Two ranges of a set share addresses.
     case overlap(AddressRange, AddressRange)
 
-    /// The reference plugin's wording.
+    /// The key whose value is at fault, where the reference has no such fault and no text for it.
+    var key: String? {
+        switch self {
+        case .noHost(let key, _, _, _): key
+        case .otherFamily: "gateway"
+        default: nil
+        }
+    }
+
+    /// The reference plugin's wording where it has one.
     public var description: String {
         switch self {
         case .tooSmall(let subnet): "Network \(subnet) too small to allocate from"
@@ -26,6 +39,10 @@ public enum RangeFault: Error, Equatable, Sendable, CustomStringConvertible {
                 + "\(subnet.first)"
         case .startOutside(let address, let subnet): "RangeStart \(address) not in network \(subnet)"
         case .endOutside(let address, let subnet): "RangeEnd \(address) not in network \(subnet)"
+        case .noHost(_, let address, let subnet, let purpose):
+            "\(address) is \(purpose.rawValue) of \(subnet), which no host can have"
+        case .otherFamily(let gateway, let subnet):
+            "\(gateway) is of another family than \(subnet); name a gateway of the subnet's own"
         case .emptySet: "empty range set"
         case .mixedFamilies: "mixed address families"
         case .overlap(let one, let other): "subnets \(one) and \(other) overlap"

@@ -35,10 +35,17 @@ struct AddressDelegate {
         }
     }
 
+    /// ADD for an attachment of which nothing is there: what it held before, a reboot for example, is its own again.
     func add() throws -> CNIResult {
-        if runsInProcess { return try HostLocalCommands.add(request) }
+        if runsInProcess { return try HostLocalCommands.add(request, isReturning: true) }
         do {
-            return try Delegate.add(type: type, request: request)
+            do {
+                return try Delegate.add(type: type, request: request)
+            } catch where type == "host-local" && error.message.contains("duplicate allocation is not allowed") {
+                // Another host-local cannot be told that its owner has come back, only that it was gone.
+                try Delegate.delete(type: type, request: request)
+                return try Delegate.add(type: type, request: request)
+            }
         } catch {
             // The specification asks for a DEL after a failed ADD. host-local leaves nothing behind when it fails, and
             // its DEL would release what an earlier ADD of a running container reserved ("duplicate allocation").

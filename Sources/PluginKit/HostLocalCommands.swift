@@ -8,9 +8,12 @@ internal import System
 /// delegate to it.
 public enum HostLocalCommands {
     /// Allocates one address from each range set.
-    public static func add(_ request: Request) throws -> CNIResult {
+    ///
+    /// - Parameter isReturning: nothing of the attachment is left, and what it held is its own again.
+    public static func add(_ request: Request, isReturning: Bool = false) throws -> CNIResult {
         let configuration = try decode(request)
-        return CNIResult(try store(request).allocate(configuration, for: owner(request)))
+        return CNIResult(
+            try store(request).allocate(configuration, for: owner(request), isReturning: isReturning))
     }
 
     /// Releases the attachment's addresses; needs nothing of the configuration but the network's name and `dataDir`.

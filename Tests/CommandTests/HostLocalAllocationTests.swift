@@ -145,8 +145,7 @@ struct HostLocalAllocationTests {
             ("10.1.2.1", "requested ip 10.1.2.1 is subnet's gateway"),
             ("10.1.2.77", "requested IP address 10.1.2.77 is not available in range set 10.1.2.1-10.1.2.254"),
             ("10.9.9.9", "failed to allocate all requested IPs: 10.9.9.9"),
-            ("10.1.2.255", "failed to allocate all requested IPs: 10.1.2.255"),
-            ("10.1.2.0", "failed to allocate all requested IPs: 10.1.2.0"), ("nonsense", ""),
+            ("nonsense", ""),
         ])
     func unavailable(_ row: (address: String, refusal: String)) throws {
         let lab = try Lab()
@@ -205,21 +204,22 @@ struct HostLocalAllocationTests {
                 == ["12.1.3.2/24", "2001:db8:9::2/64", "10.1.2.9/24", "11.1.2.9/24"])
     }
 
-    @Test("Range ends may be the network and the broadcast address when they are asked for")
+    @Test("B8 Network and broadcast address are nobody's, whoever asks for them")
     func explicitEnds() throws {
         let lab = try Lab()
-        let config = Inputs.hostLocal("1.0.0").with(
-            (
-                "ipam",
-                [
-                    "type": "host-local",
-                    "ranges": [[["subnet": "10.1.2.0/30", "rangeStart": "10.1.2.0", "rangeEnd": "10.1.2.3"]]],
-                ]
-            ))
-        let taken = try ["a", "b", "c"].map {
-            try lab.run("host-local", "ADD", containerID: $0, config).document?.addresses.first ?? "none"
+        try beyondReference("the reference hands them out when a range names them") {
+            for (key, address) in [("rangeStart", "10.1.2.0"), ("rangeEnd", "10.1.2.255"), ("gateway", "fd00::1")] {
+                let range: Value = .object(Object([("subnet", "10.1.2.0/24"), (key, .string(address))]))
+                let config = Inputs.hostLocal("1.0.0").with(
+                    ("ipam", ["type": "host-local", "ranges": .array([.array([range])])]))
+                try lab.run("host-local", "ADD", config).expectRefusal(
+                    code: 7, containing: "ipam.ranges[0][0].\(key): \(address) is ")
+                try lab.run("host-local", "DEL", config).orFail()
+            }
+            try lab.run("host-local", "ADD", arguments: "IP=10.1.2.255", Inputs.hostLocal("1.0.0")).expectRefusal(
+                code: 7, containing: "CNI_ARGS IP: 10.1.2.255 is the broadcast address of 10.1.2.0/24")
         }
-        #expect(taken == ["10.1.2.0/30", "10.1.2.2/30", "10.1.2.3/30"])
+        #expect(try lab.world().facts.keys.allSatisfy { !$0.contains("/10.1.2.") })
     }
 
     @Test("Keys match in any case")

@@ -117,3 +117,67 @@ struct HostLocalUpkeepTests {
         #expect(throws: IPAMError.invalidNetworkName(name)) { try host.collectGarbage(valid: []) }
     }
 }
+
+@Suite("B8 an attachment that returns after everything but its reservation is gone")
+struct ReturningTests {
+    private let ipam = #"{"ranges": [[{"subnet": "10.0.0.0/28"}], [{"subnet": "2001:db8::/64"}]]}"#
+
+    private func add(_ scratch: Scratch, _ ipam: String, _ owner: Owner, ip: String? = nil, runtime: String = "{}")
+        throws -> [String]
+    {
+        try scratch.host().allocate(
+            configuration(ipam, runtimeConfig: runtime, requestedIP: ip), for: owner, isReturning: true
+        ).addresses.map { "\($0.prefix.address)" }
+    }
+
+    @Test("it gets its addresses again, and nobody else's move") func same() throws {
+        let scratch = try Scratch()
+        #expect(try add(scratch, ipam, owner("a")) == ["10.0.0.2", "2001:db8::2"])
+        #expect(try add(scratch, ipam, owner("b")) == ["10.0.0.3", "2001:db8::3"])
+        let before = try scratch.reservations()
+        for _ in 0..<3 { #expect(try add(scratch, ipam, owner("a")) == ["10.0.0.2", "2001:db8::2"]) }
+        #expect(try scratch.reservations() == before)
+        // Whoever does not know that it is gone is refused as ever.
+        let held = try address("10.0.0.2")
+        #expect(throws: IPAMError.duplicate(set: 0, address: held, containerID: "a")) {
+            try scratch.host().allocate(configuration(ipam), for: owner("a"))
+        }
+    }
+
+    @Test("it gets what it asks for now, and what it held is free") func another() throws {
+        let scratch = try Scratch()
+        #expect(try add(scratch, ipam, owner("a")) == ["10.0.0.2", "2001:db8::2"])
+        #expect(try add(scratch, ipam, owner("a"), ip: "10.0.0.9") == ["10.0.0.9", "2001:db8::2"])
+        #expect(try scratch.reservations().keys.sorted() == ["10.0.0.9", "2001:db8::2"])
+        // The subnet is another, or its address is the gateway now.
+        let moved = #"{"ranges": [[{"subnet": "10.7.0.0/28"}], [{"subnet": "2001:db8::/64", "gateway": "2001:db8::2"}]]}"#
+        let addresses = try add(scratch, moved, owner("a"))
+        #expect(addresses.first == "10.7.0.2" && addresses.last != "2001:db8::2")
+        #expect(try scratch.reservations().keys.sorted() == addresses.sorted())
+    }
+
+    @Test("what it cannot have leaves it what it held") func refused() throws {
+        let scratch = try Scratch()
+        _ = try add(scratch, ipam, owner("a"))
+        _ = try add(scratch, ipam, owner("b"))
+        let before = try scratch.reservations()
+        #expect(throws: IPAMError.self) { try add(scratch, ipam, owner("a"), ip: "10.0.0.3") }
+        #expect(try scratch.reservations() == before)
+        // The policies of the configuration do not matter.
+        let reusing = #"{"onDuplicate": "reuse", "ranges": [[{"subnet": "10.0.0.0/28"}]]}"#
+        #expect(try add(scratch, reusing, owner("a")) == ["10.0.0.2"])
+        #expect(try scratch.reservations().keys.sorted() == ["10.0.0.2", "10.0.0.3", "2001:db8::3"])
+    }
+
+    @Test("another interface of the same container keeps its own") func siblings() throws {
+        let scratch = try Scratch()
+        #expect(try add(scratch, ipam, owner("a", "eth0")).first == "10.0.0.2")
+        #expect(try add(scratch, ipam, owner("a", "eth1")).first == "10.0.0.3")
+        #expect(try add(scratch, ipam, owner("a", "eth0")).first == "10.0.0.2")
+        try scratch.write("10.0.0.9", "c")
+        let held = try address("10.0.0.9")
+        #expect(throws: IPAMError.duplicate(set: 0, address: held, containerID: "c")) {
+            try add(scratch, ipam, owner("c"))
+        }
+    }
+}

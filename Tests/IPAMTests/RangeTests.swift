@@ -1,3 +1,4 @@
+import JSON
 import NetworkTypes
 import Testing
 
@@ -64,11 +65,70 @@ struct RangeTests {
         #expect(set.searchOrder(after: range.end).first?.numbers.lowerBound == first.number)
     }
 
-    @Test("explicit ends may be the network and broadcast addresses; the gateway may be elsewhere")
+    @Test("explicit ends are hosts' addresses; the gateway may be elsewhere")
     func explicitEnds() throws {
-        let range = try range("192.0.2.0/24", "192.0.2.0", "192.0.2.255", gateway: "198.51.100.1")
-        #expect("\(range)" == "192.0.2.0-192.0.2.255")
-        #expect(range.gateway.description == "198.51.100.1")
+        let whole = try range("192.0.2.0/24", "192.0.2.1", "192.0.2.254", gateway: "198.51.100.1")
+        #expect("\(whole)" == "192.0.2.1-192.0.2.254")
+        #expect(whole.gateway.description == "198.51.100.1")
+        // An end of a part of the subnet is an address like any other.
+        let part = try range("10.0.0.0/8", "10.1.0.0", "10.1.0.255")
+        #expect("\(part)" == "10.1.0.0-10.1.0.255")
+        let last = try range("2001:db8::/126", "2001:db8::1", "2001:db8::3")
+        #expect("\(last)" == "2001:db8::1-2001:db8::3")
+    }
+
+    @Test(
+        "B8 an address that no host can have is none to hand out, and no gateway",
+        arguments: [
+            (#""subnet":"10.9.0.0/24","rangeStart":"10.9.0.0""#, "rangeStart", "the network's own address of 10.9.0.0/24"),
+            (#""subnet":"10.9.0.0/24","rangeEnd":"10.9.0.255""#, "rangeEnd", "the broadcast address of 10.9.0.0/24"),
+            (#""subnet":"10.9.0.0/30","rangeStart":"10.9.0.3","rangeEnd":"10.9.0.3""#, "rangeStart", "broadcast"),
+            (#""subnet":"10.9.0.0/24","gateway":"10.9.0.255""#, "gateway", "the broadcast address"),
+            (#""subnet":"10.9.0.0/24","gateway":"10.9.0.0""#, "gateway", "the network's own address"),
+            (#""subnet":"fd00::/64","rangeStart":"fd00::""#, "rangeStart", "the address of all routers of fd00::/64"),
+            (#""subnet":"fd00::/64","gateway":"fd00::""#, "gateway", "the address of all routers"),
+            (#""subnet":"10.9.0.0/24","gateway":"fd00::1""#, "gateway", "fd00::1 is of another family than 10.9.0.0/24"),
+            (#""subnet":"fd00::/64","gateway":"10.9.0.1""#, "gateway", "10.9.0.1 is of another family than fd00::/64"),
+        ])
+    func nobodys(members: String, key: String, words: String) throws {
+        for (ipam, runtime, path) in [
+            ("{\(members)}", "{}", key), ("{\"ranges\":[[{\(members)}]]}", "{}", "ranges[0][0].\(key)"),
+            ("{\"subnet\":\"10.1.0.0/24\"}", "{\"ipRanges\":[[{\(members)}]]}", "ipRanges[0][0].\(key)"),
+        ] {
+            let error = #expect(throws: JSON.DecodingError.self) { try configuration(ipam, runtimeConfig: runtime) }
+            #expect(error?.path.hasSuffix(path) == true && error?.description.contains(words) == true, "\(error as Any)")
+        }
+    }
+
+    @Test("B8 a route by a gateway of another family") func routes() throws {
+        let ipam = #"{"subnet":"10.1.0.0/24","routes":[{"dst":"0.0.0.0/0"},{"dst":"10.7.0.0/16","gw":"fd00::1"}]}"#
+        let error = #expect(throws: JSON.DecodingError.self) { try configuration(ipam) }
+        #expect(error?.description.contains("routes[1].gw: fd00::1 is of another family than 10.7.0.0/16") == true)
+    }
+
+    @Test("B8 what is asked for and no host can have is refused by the name of who asks") func requests() throws {
+        let ipam = #"{"ranges":[[{"subnet":"10.9.0.0/24"}],[{"subnet":"fd00::/64"}]]}"#
+        for (address, words) in [
+            ("10.9.0.255", "the broadcast address"), ("10.9.0.0/24", "the network's own"), ("fd00::", "all routers"),
+        ] {
+            let byArgument = #expect(throws: JSON.DecodingError.self) { try configuration(ipam, requestedIP: address) }
+            #expect(byArgument?.description.hasPrefix("CNI_ARGS IP: ") == true)
+            #expect(byArgument?.description.contains(words) == true)
+            let byCapability = #expect(throws: JSON.DecodingError.self) {
+                try configuration(ipam, runtimeConfig: "{\"ips\":[\"10.9.0.7\",\"\(address)\"]}")
+            }
+            #expect(byCapability?.description.contains("ips[1]: ") == true, "\(byCapability as Any)")
+        }
+        #expect(try configuration(ipam, requestedIP: "10.9.0.254").requestedAddresses == [address("10.9.0.254")])
+        #expect(try configuration(ipam, requestedIP: "fd00::ffff:ffff:ffff:ffff").requestedAddresses.count == 1)
+    }
+
+    @Test("B8 small subnets have hosts' addresses alone") func small() throws {
+        for (subnet, text) in [
+            ("10.0.0.0/31", "10.0.0.0"), ("10.0.0.0/31", "10.0.0.1"), ("10.0.0.5/32", "10.0.0.5"),
+            ("fd00::/127", "fd00::"), ("fd00::5/128", "fd00::5"), ("fd00::/64", "fd00::ffff:ffff:ffff:ffff"),
+            ("10.0.0.0/30", "10.0.0.2"), ("10.0.0.0/30", "10.0.1.0"), ("10.0.0.0/30", "fd00::"),
+        ] { #expect(try prefix(subnet).purpose(of: address(text)) == nil, "\(subnet) \(text)") }
     }
 
     @Test(

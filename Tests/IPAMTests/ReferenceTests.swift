@@ -49,8 +49,8 @@ private struct Reference {
 struct ReferenceTests {
     private static let sets =
         #"""
-        {"ranges": [[{"subnet": "10.0.0.0/28"}, {"subnet": "10.0.1.0/29", "rangeStart": "10.0.1.0",
-          "rangeEnd": "10.0.1.7", "gateway": "10.0.1.4"}], [{"subnet": "2001:db8::/123", "rangeEnd": "2001:db8::16"}]]}
+        {"ranges": [[{"subnet": "10.0.0.0/28"}, {"subnet": "10.0.1.0/29", "rangeStart": "10.0.1.1",
+          "rangeEnd": "10.0.1.6", "gateway": "10.0.1.4"}], [{"subnet": "2001:db8::/123", "rangeEnd": "2001:db8::16"}]]}
         """#
 
     private func ours(_ scratch: Scratch, _ command: String, _ owner: Owner, _ ipam: String, _ runtimeConfig: String)

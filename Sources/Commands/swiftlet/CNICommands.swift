@@ -152,7 +152,7 @@ struct CNIPlaces: ParsableArguments {
         let fromEnvironment = variable("CNI_PATH")?.split(separator: ":").map(String.init)
         return Runtime(
             path: pluginDir.isEmpty ? fromEnvironment ?? Self.usualPluginDirectories : pluginDir,
-            cache: ResultCache(cacheDir), environment: Environment.current())
+            cache: ResultCache(cacheDir), directory: directory, environment: Environment.current())
     }
 
     /// Runs a command's body; a refusal is said in one line and in the exit status.
@@ -169,6 +169,7 @@ struct CNIPlaces: ParsableArguments {
     /// The network of that name, or in that file.
     func list(_ network: String) throws(CNIError) -> NetworkList {
         if network.contains("/") { return try NetworkDirectory.read(network) }
+        complain(ofShadowedIn: (try? directory.networks().usable) ?? [], named: network)
         return try directory.network(named: network).list
     }
 
@@ -187,7 +188,7 @@ struct CNIPlaces: ParsableArguments {
         let cached = (try? runtime.cache.load(attachment)) ?? nil
         let list: NetworkList
         if let cached, !cached.configuration.isEmpty {
-            list = try NetworkList(parsing: cached.configuration)
+            list = try directory.remembered(cached.configuration)
         } else {
             list = try self.list(given.network)
         }

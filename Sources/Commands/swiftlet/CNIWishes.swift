@@ -31,14 +31,20 @@ struct CNIWishes: ParsableArguments {
     func wishes(for list: NetworkList) throws -> Runtime.Wishes {
         let environment = Environment.current()
         var wishes = Runtime.Wishes()
+        var malformed: String?
         for text in [environment["CNI_ARGS"] ?? ""] + args {
             for pair in text.split(separator: ";") {
                 let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                guard halves.count == 2, !halves[0].isEmpty, !halves[1].isEmpty else {
-                    throw ValidationError("--args: '\(pair)' is not KEY=VALUE")
+                if halves.count == 2, !halves[0].isEmpty {
+                    wishes.arguments.append((String(halves[0]), String(halves[1])))
+                } else {
+                    malformed = malformed ?? String(pair)
                 }
-                wishes.arguments.append((String(halves[0]), String(halves[1])))
             }
+        }
+        let ignoring = wishes.arguments.last { $0.name == "IgnoreUnknown" }?.value.lowercased()
+        if let malformed, !["1", "t", "true"].contains(ignoring) {
+            throw ValidationError("--args or CNI_ARGS: '\(malformed)' is not KEY=VALUE")
         }
         for (place, text) in [("CAP_ARGS", environment["CAP_ARGS"]), ("--capability", capability)] {
             guard let text, !text.isEmpty else { continue }

@@ -32,6 +32,8 @@ struct NetworkCatalogue {
         }
         let (usable, broken) = try places.directory.networks()
         for file in broken { complain("\(file.path): \(file.reason)") }
+        complain(ofShadowedIn: usable)
+        let shadowed = Set(NetworkDirectory.shadowed(usable).map(\.ignored.path))
         var entries: [Entry] = []
         for document in known {
             let name = try Reader(document).cell("Name")
@@ -40,7 +42,8 @@ struct NetworkCatalogue {
                 Entry(
                     document: document, file: usable.first { $0.list.name == name }?.path, containers: attached.count))
         }
-        for file in usable where !entries.contains(where: { $0.file == file.path }) {
+        for file in usable
+        where !shadowed.contains(file.path) && !entries.contains(where: { $0.file == file.path }) {
             let cache = ResultCache(places.cacheDir)
             entries.append(
                 Entry(

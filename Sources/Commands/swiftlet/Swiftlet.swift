@@ -1,5 +1,6 @@
 import ArgumentParser
 import CNI
+import CNIRuntime
 import JSON
 import Networks
 import System
@@ -61,6 +62,15 @@ func say(_ text: String) { print(ShownText.lines(text)) }
 
 /// Prints a document in which there may be values of other hosts.
 func say(_ document: Value) { print(ShownText.document(document.text(.indented))) }
+
+/// Says which files of networks nobody looks at, because an earlier one defines a network of the same name.
+///
+/// - Parameter name: the network that is asked about; nil for all.
+func complain(ofShadowedIn usable: [NetworkDirectory.Entry], named name: String? = nil) {
+    for (ignored, used) in NetworkDirectory.shadowed(usable) where name == nil || used.list.name == name {
+        complain("\(ignored.path) is passed over: \(used.path) defines network \(used.list.name), too, and comes first")
+    }
+}
 
 extension Reader {
     /// A member as text for a table; "-" when it is not there.

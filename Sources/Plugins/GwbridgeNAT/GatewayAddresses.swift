@@ -17,13 +17,14 @@ struct GatewayAddresses {
         owner = Self.owner(request.attachment)
     }
 
-    /// Takes an address of the bridge's subnet.
+    /// Takes an address of the bridge's subnet. Nothing of the attachment is there: what it held before, a reboot for
+    /// example, is its own again.
     func allocate(_ subnet: IPPrefix) throws -> CNIResult {
         let ipam: Value = ["ranges": [[["subnet": .string(subnet.description)]]]]
         let configuration = try HostLocalConfiguration(
             network: GwbridgeCommands.addressNetwork, ipam: Reader(ipam), runtimeConfig: Reader(nil),
             args: Reader(nil), requestedIP: nil, allowsSeveralPerFamily: true, versionText: "")
-        return CNIResult(try store.allocate(configuration, for: owner))
+        return CNIResult(try store.allocate(configuration, for: owner, isReturning: true))
     }
 
     func release() throws { try store.release(owner) }

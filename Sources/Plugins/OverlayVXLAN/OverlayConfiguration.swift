@@ -173,7 +173,8 @@ struct OverlayConfiguration {
         aliases = try configuration.runtimeConfig.member("aliases").containerAliases(network: configuration.name)
         if let name = arguments["K8S_POD_NAME"], !name.isEmpty { names = [name] }
         requested = try RequestedAddresses.parse(
-            argument: arguments["IP"], args: configuration.args, runtimeConfig: configuration.runtimeConfig)
+            argument: arguments["IP"], args: configuration.args, runtimeConfig: configuration.runtimeConfig,
+            subnets: subnets.map(\.prefix))
         for key in [try configuration.runtimeConfig.member("mac"), try configuration.args.member("cni").member("mac")] {
             guard mac == nil, let text = try key.string(), !text.isEmpty else { continue }
             guard let address = Self.mac(text) else {
