@@ -45,6 +45,8 @@ public struct ContainerInterface: Sendable {
         if hasIPv6 || detectsDuplicates {
             var detection = [Step.Parameter("net/ipv6/conf/\(name)/accept_dad", detectsDuplicates ? "1" : "0")]
             if detectsDuplicates { detection.insert(.init("net/ipv6/conf/\(name)/enhanced_dad", "1"), at: 0) }
+            // Whenever it comes up again, or gets another MAC: what `arp_notify` is for IPv4.
+            detection.append(.init("net/ipv6/conf/\(name)/ndisc_notify", "1"))
             steps.append(.setParameters(detection, .container, isOptional: true))
         }
         for address in addresses {

@@ -130,7 +130,8 @@ void swiftlet_regex_free(void *expression) {
     free(expression);
 }
 
-int swiftlet_link_summary(int descriptor, const char *name, int *index, int *mtu, uint8_t mac[6]) {
+int swiftlet_link_summary(
+    int descriptor, const char *name, int *index, int *mtu, uint8_t mac[6], int *is_running) {
     struct ifreq request = {0};
     size_t length = strlen(name);
     if (length >= sizeof request.ifr_name) {
@@ -142,11 +143,15 @@ int swiftlet_link_summary(int descriptor, const char *name, int *index, int *mtu
     *index = request.ifr_ifindex;
     if (ioctl(descriptor, SIOCGIFMTU, &request) < 0) return -1;
     *mtu = request.ifr_mtu;
+    if (ioctl(descriptor, SIOCGIFFLAGS, &request) < 0) return -1;
+    *is_running = (request.ifr_flags & IFF_RUNNING) != 0;
     if (ioctl(descriptor, SIOCGIFHWADDR, &request) < 0) return -1;
     if (request.ifr_hwaddr.sa_family != 1 /* ARPHRD_ETHER */) return 0;
     memcpy(mac, request.ifr_hwaddr.sa_data, 6);
     return 1;
 }
+
+int swiftlet_packet_socket(void) { return socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0); }
 
 int swiftlet_send_frame(int descriptor, int link, const void *frame, size_t size) {
     struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = link, .sll_halen = ETH_ALEN};

@@ -23,21 +23,20 @@ extension OverlaySegment {
         do { observed = try ObservedSegment(overlay) } catch { throw .netlink(error) }
         let changes = changes(from: observed)
         for change in changes { try apply(change, host, overlay, descriptor, findHolder) }
-        if changes.contains(where: \.changesBridgeMAC) { announceGateways(overlay, descriptor) }
+        if changes.contains(where: \.changesBridgeMAC) { announceGateways(overlay) }
         return changes
     }
 
     /// Tells the containers here that the gateways have the bridge's new MAC: an earlier release left it to the kernel.
-    private func announceGateways(_ overlay: any NetworkStack, _ descriptor: Int32) {
+    private func announceGateways(_ overlay: any NetworkStack) {
         guard let mac = bridgeMAC, let links = try? overlay.links(),
-            let bridge = links.first(where: { $0.name == Self.bridgeName }),
-            let namespace = try? NetworkNamespace(path: "/proc/thread-self/fd/\(descriptor)")
+            let bridge = links.first(where: { $0.name == Self.bridgeName })
         else { return }
         var entries: [IPAddress: MACAddress] = [:]
         for gateway in gateways { entries[gateway.address] = mac }
         let ports = links.filter { $0.master == bridge.index && $0.kind == "veth" }.map(\.index)
         // Whoever was not told asks again in half a minute.
-        try? NeighbourAnnouncement.send(entries, by: ports, in: namespace)
+        try? overlay.announce(entries, by: ports)
     }
 
     private func apply(

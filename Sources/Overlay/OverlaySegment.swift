@@ -179,6 +179,8 @@ extension OverlaySegment {
             changes.append(.createVXLAN)
             // Nobody talks to the host by this link: no address of its own, and no answers to solicitations of others.
             changes.append(.setParameters(["net/ipv6/conf/\(Self.vxlanName)/accept_ra=0"]))
+            let change = LinkChange { $0.addressGeneration = IPv6AddressGeneration.none }
+            changes.append(.change(link: Self.vxlanName, change))
         }
         let joins = found == nil || bridge == nil || found?.master != bridge?.index
         let change = LinkChange {

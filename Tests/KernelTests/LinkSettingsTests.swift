@@ -18,11 +18,35 @@ struct LinkSettingsTests {
             try session.createLink(LinkSpec(name: "veth0", kind: .veth(peer: peer)))
             let inside = try RouteSession(in: inner)
             let link = try #require(try inside.link(named: "eth0"))
-            #expect(try inside.summary(ofLink: "eth0") == LinkSummary(index: link.index, mtu: 1400, mac: mac))
+            #expect(try inside.summary(ofLink: "eth0") == LinkSummary(index: link.index, mtu: 1400, mac: mac, isRunning: false))
             #expect(try session.summary(ofLink: "eth0") == nil)
             #expect(try session.summary(ofLink: "veth0")?.index == session.link(named: "veth0")?.index)
             #expect(try session.summary(ofLink: "lo") == LinkSummary(index: 1, mtu: 65536, mac: nil))
             #expect(try session.summary(ofLink: String(repeating: "x", count: 16)) == nil)
+        }
+    }
+
+    @Test("A bridge keeps the MAC it was given, another one has its ports'")
+    func fixedMACs() throws {
+        try inFreshNamespace { _ in
+            let session = try RouteSession()
+            func isFixed() throws -> Bool {
+                try session.hasFixedMAC(bridge: #require(try session.link(named: "br0")))
+            }
+            try session.createLink(LinkSpec(name: "br0", kind: .bridge(BridgeState())))
+            #expect(try !isFixed())
+            let bridge = try #require(try session.link(named: "br0"))
+            let mac = try #require(MACAddress("02:00:00:00:00:01"))
+            try session.createLink(LinkSpec(name: "veth0", kind: .veth(peer: .init(name: "veth1")), mac: mac))
+            let port = try #require(try session.link(named: "veth0"))
+            try session.changeLink(index: port.index, LinkChange { $0.master = bridge.index })
+            #expect(try session.link(named: "br0")?.mac == mac && !isFixed())
+            let own = try #require(MACAddress("02:00:00:00:00:02"))
+            try session.changeLink(index: bridge.index, LinkChange { $0.mac = own })
+            #expect(try isFixed())
+            try session.deleteLink(index: bridge.index)
+            try session.createLink(LinkSpec(name: "br0", kind: .bridge(BridgeState()), mac: own))
+            #expect(try isFixed())
         }
     }
 

@@ -11,6 +11,12 @@ extension FakeStack {
         here.forwarding.filter { index == nil || $0.link == index }
     }
 
+    func announce(_ entries: [IPAddress: MACAddress], by links: [Int32]) throws(NetlinkError) {
+        try kernel.count("announce", "\(entries)")
+    }
+
+    func hasFixedMAC(bridge: Link) throws(NetlinkError) -> Bool { here.fixedMACs.contains(bridge.index) }
+
     func perform(_ requests: [RouteRequest]) -> [NetlinkError?] {
         requests.map { request in
             do throws(NetlinkError) {
@@ -52,6 +58,13 @@ extension FakeStack {
 }
 
 extension FaultyStack {
+    func hasFixedMAC(bridge: Link) throws(NetlinkError) -> Bool { try real.hasFixedMAC(bridge: bridge) }
+
+    func announce(_ entries: [IPAddress: MACAddress], by links: [Int32]) throws(NetlinkError) {
+        try injector.count("announce", "\(entries)")
+        try real.announce(entries, by: links)
+    }
+
     func neighbours(family: AddressFamily, link index: Int32?) throws(NetlinkError) -> [Neighbour] {
         try real.neighbours(family: family, link: index)
     }

@@ -17,6 +17,8 @@ final class FakeKernel {
         var filters: [Int32: [TrafficFilter]] = [:]
         var neighbours: [Neighbour] = []
         var forwarding: [ForwardingEntry] = []
+        /// Bridges that were given a MAC.
+        var fixedMACs: Set<Int32> = []
     }
 
     /// The namespaces by descriptor; 0 is the host's.
@@ -74,6 +76,7 @@ final class FakeKernel {
         namespace.filters[index] = nil
         namespace.neighbours.removeAll { $0.link == index }
         namespace.forwarding.removeAll { $0.link == index }
+        namespace.fixedMACs.remove(index)
         for (other, port) in namespace.links where port.master == index { namespace.links[other]?.master = nil }
         let parts = "/\(link.name)/"
         namespace.parameters = namespace.parameters.filter { !$0.key.contains(parts) }
@@ -160,6 +163,7 @@ final class FakeStack: NetworkStack {
             throw error("create link", spec.name, .fileExists)
         }
         kernel.namespaces[place, default: FakeKernel.Namespace()].links[link.index] = link
+        if link.kind == "bridge", spec.mac != nil { kernel.namespaces[place]?.fixedMACs.insert(link.index) }
         kernel.namespaces[place]?.parameters["net/ipv6/conf/\(link.name)/accept_ra"] = "1"
     }
 
@@ -174,6 +178,7 @@ final class FakeStack: NetworkStack {
         set(0x100, change.isPromiscuous)
         set(0x200, change.isAllMulticast)
         link.mac = change.mac ?? link.mac
+        if link.kind == "bridge", change.mac != nil { here.fixedMACs.insert(index) }
         link.mtu = change.mtu ?? link.mtu
         link.transmitQueueLength = change.transmitQueueLength ?? link.transmitQueueLength
         link.name = change.name ?? link.name

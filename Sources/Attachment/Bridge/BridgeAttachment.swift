@@ -85,6 +85,7 @@ public struct BridgeAttachment {
         _ builder: PlanBuilder, _ executor: StepExecutor, _ lock: any HeldLock, _ transaction: inout Transaction
     ) throws -> BridgePlan {
         let host = try executor.stack(.host)
+        var builder = builder
         var plan = try builder.plan(host)
         if !plan.shared.isEmpty {
             try lock.change(to: .exclusive)
@@ -182,6 +183,10 @@ public struct BridgeAttachment {
             // The bridge may have taken another MAC when the port joined it.
             let place = interface.sandbox == nil ? Place.host : .container
             guard let link = try executor.stack(place).summary(ofLink: interface.name) else { continue }
+            // The last other container may have gone while this one came.
+            if index == 0, !link.isRunning, !settings.disablesContainerInterface {
+                _ = try executor.apply(.awaitOperation(link: interface.name, place))
+            }
             // Results have had an MTU since 1.1.0.
             if version >= .v1_1_0 { result.interfaces[index].mtu = Int(link.mtu) }
             result.interfaces[index].mac = link.mac?.description
@@ -193,22 +198,33 @@ public struct BridgeAttachment {
 /// Makes plans for one attachment, as often as the bridge has to be looked at.
 struct PlanBuilder {
     private let settings: BridgeSettings
-    private let input: BridgePlan.Input
+    private var input: BridgePlan.Input
 
     init(_ attachment: BridgeAttachment, _ settings: BridgeSettings, _ allocation: CNIResult) {
         self.settings = settings
-        var random = KernelRandom()
         input = BridgePlan.Input(
             settings: settings, tag: attachment.tag, interfaceName: attachment.interfaceName,
             sandbox: attachment.sandbox, allocation: allocation,
-            bridgeMAC: MACAddress(locallyAdministered: random.next()),
+            bridgeMAC: .zero,
             vlanPortName: "veth" + SHA512.hex("\(settings.gatewayLink) port", length: 8))
     }
 
+    /// The MAC of a bridge that we make: it stays as long as host and name do.
+    static func bridgeMAC(_ name: String, host: String) -> MACAddress {
+        let digits = SHA512.hex("swiftlet bridge/\(host)/\(name)", length: 12)
+        return MACAddress(locallyAdministered: UInt64(digits, radix: 16) ?? 0)
+    }
+
     /// Looks at the bridge and makes the plan.
-    func plan(_ host: any NetworkStack) throws -> BridgePlan {
+    mutating func plan(_ host: any NetworkStack) throws -> BridgePlan {
         var observed = BridgeObservation()
         observed.bridge = try host.link(named: settings.bridge)
+        if let bridge = observed.bridge, bridge.kind == "bridge" {
+            observed.hasFixedMAC = try host.hasFixedMAC(bridge: bridge)
+        }
+        if observed.bridge == nil || !observed.hasFixedMAC {
+            input.bridgeMAC = Self.bridgeMAC(settings.bridge, host: HostIdentity.text())
+        }
         if settings.isGateway {
             observed.gatewayLink =
                 settings.vlan == nil ? observed.bridge : try host.link(named: settings.gatewayLink)

@@ -6,6 +6,8 @@ internal import NetworkTypes
 struct BridgeObservation: Equatable {
     /// The link of the bridge's name.
     var bridge: Link?
+    /// Whether the bridge keeps its MAC when ports come and go.
+    var hasFixedMAC = true
     /// The link that carries the gateway's addresses: the bridge, or the VLAN's link.
     var gatewayLink: Link?
     /// Addresses of `gatewayLink`.
@@ -39,7 +41,8 @@ struct BridgePlan: Equatable {
         var sandbox: String
         /// What the IPAM delegate allocated; empty for a layer 2 network.
         var allocation: CNIResult
-        /// A random MAC for a bridge that has to be made.
+        /// The MAC of a bridge that has to be made, or that has none: derived from the host and the bridge's name, so that it
+        /// is another one on every host.
         var bridgeMAC: MACAddress
         /// A name for the far end of a VLAN gateway that has to be made.
         var vlanPortName: String
@@ -80,10 +83,31 @@ struct BridgePlan: Equatable {
         }
         if !settings.disablesContainerInterface {
             plan.own.append(.awaitForwarding(port: input.tag.linkName))
+            plan.awaitBridge(input, observed)
+            if settings.hasIPAM { plan.announce(input, layer3.addresses, mac) }
         }
         if settings.isGateway, !settings.isInternal { plan.enableForwarding(layer3.gatewayPrefixes) }
         plan.describe(input, observed, layer3, mac)
         return plan
+    }
+
+    /// A bridge without a forwarding port is operationally down, and drops what the host sends by it until the kernel has
+    /// noticed, some time after the port forwards, that it is not any more.
+    private mutating func awaitBridge(_ input: Input, _ observed: BridgeObservation) {
+        let settings = input.settings
+        if observed.bridge?.isOperational != true { own.append(.awaitOperation(link: settings.bridge, .host)) }
+        if settings.isGateway, settings.vlan != nil, observed.gatewayLink?.isOperational != true {
+            own.append(.awaitOperation(link: settings.gatewayLink, .host))
+        }
+    }
+
+    /// Neighbours that know an address by another MAC than it would have by itself, or will know it by that, learn of it. The
+    /// kernel tells all of the interface's addresses when its MAC is set, to whatever value.
+    private mutating func announce(_ input: Input, _ addresses: [CNIResult.Address], _ mac: MACAddress) {
+        let unusual = addresses.filter { input.tag.containerMAC([$0]) != mac }
+        if unusual.isEmpty { return }
+        own.append(.forgetNeighbours(unusual.map(\.address.address), link: input.settings.gatewayLink, .host))
+        own.append(.changeLink(input.interfaceName, LinkChange { $0.mac = mac }, .container))
     }
 
     private mutating func prepareBridge(_ input: Input, _ observed: BridgeObservation) throws(Refusal) {
@@ -111,6 +135,8 @@ struct BridgePlan: Equatable {
         guard bridge.kind == "bridge" else { throw .notBridge(name) }
         let change = LinkChange {
             if !bridge.isUp { $0.isUp = true }
+            // The one it has, so that nobody has to learn another.
+            if !observed.hasFixedMAC { $0.mac = bridge.mac.flatMap { $0.isUnicast ? $0 : nil } ?? input.bridgeMAC }
             if settings.promiscuous, !bridge.isPromiscuous { $0.isPromiscuous = true }
             if settings.usesVLANs, bridge.bridge?.vlanFiltering != true { $0.vlanFiltering = true }
         }
@@ -126,13 +152,12 @@ struct BridgePlan: Equatable {
         if let vlan = settings.vlan, observed.gatewayLink == nil {
             let port = input.vlanPortName
             shared.append(.createLink(LinkSpec(name: port, kind: .veth(peer: .init(name: link))), .host))
-            shared.append(.changeLink(port, LinkChange { $0.isUp = true }, master: settings.bridge, .host))
+            shared.append(.changeLink(port, Self.portIsUp, master: settings.bridge, .host))
             if !settings.preservesDefaultVLAN { shared.append(.removeDefaultVLANs(port: port)) }
             shared.append(.addVLAN(PortVLAN(identifier: vlan, isNative: true, isUntagged: true), port: port))
             shared.append(.changeLink(link, LinkChange { $0.isUp = true }, .host))
         }
         let present = observed.gatewayAddresses
-        var changed = false
         for prefix in wanted where !present.contains(prefix) {
             // IPv4: any other address is in the way. IPv6: only one in an overlapping network.
             let conflicts = present.filter { found in
@@ -148,12 +173,13 @@ struct BridgePlan: Equatable {
             // Nobody else can have the gateway's address on a network we just made; do not make containers wait for
             // duplicate detection on a bridge that has no carrier yet.
             shared.append(.addAddress(prefix, link: link, .host, skipsDetection: prefix.family == .ipv6))
-            changed = true
         }
-        if changed, settings.vlan == nil, let mac = observed.bridge?.mac {
-            // An address set by hand is kept: the bridge no longer takes its lowest port's.
-            shared.append(.changeLink(link, LinkChange { $0.mac = mac }, .host))
-        }
+    }
+
+    /// What a port receives is the bridge's; an address of its own would only be announced to the other end.
+    private static let portIsUp = LinkChange {
+        $0.isUp = true
+        $0.addressGeneration = IPv6AddressGeneration.none
     }
 
     private mutating func connect(_ input: Input, _ mac: MACAddress) {
@@ -168,10 +194,8 @@ struct BridgePlan: Equatable {
             .changeLink(
                 port,
                 LinkChange {
+                    $0 = Self.portIsUp
                     $0.alias = input.tag.alias
-                    $0.isUp = true
-                    // What a port receives is the bridge's; an address of its own would only be announced to the container.
-                    $0.addressGeneration = IPv6AddressGeneration.none
                 }, master: settings.bridge, .host))
         connection.append(
             .changePort(port, BridgePortChange(hairpin: settings.hairpin, isolated: settings.isIsolated)))

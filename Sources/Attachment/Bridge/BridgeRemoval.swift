@@ -35,6 +35,25 @@ public struct BridgeRemoval {
         if let previous { errors.attempt { try removeForeignHostEnd(previous, host) } }
     }
 
+    /// Tells the neighbours of an interface that is gone whom its addresses may belong to next, see
+    /// ``CNI/CNIResult/usualMACs(ofInterface:_:)``.
+    ///
+    /// - Parameter bridge: the bridge's name, in `previous`.
+    public func tellNeighbours(
+        _ tag: AttachmentTag, interfaceName: String, previous: CNIResult?, bridge: String?, errors: inout ErrorCollector
+    ) {
+        guard let previous, let bridge else { return }
+        let macs = previous.usualMACs(ofInterface: interfaceName, tag.containerMAC)
+        guard !macs.isEmpty, let host = errors.attempt({ try system.hostStack() }) else { return }
+        errors.attempt {
+            guard let link = try host.link(named: bridge), link.kind == "bridge" else { return }
+            _ = host.perform(
+                macs.map { .removeNeighbour(Neighbour(link: link.index, address: $0.key, mac: nil)) })
+            // Whoever was not told asks again in half a minute.
+            try? host.announce(macs, by: [link.index])
+        }
+    }
+
     /// Removes the network's links that belong to no valid attachment.
     ///
     /// - Parameter valid: tags to keep; nil when the runtime named none, then only half-made links go.

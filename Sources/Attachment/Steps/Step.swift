@@ -41,6 +41,11 @@ public enum Step: Equatable, Sendable {
     case awaitDuplicateAddressDetection(link: String, Place)
     /// Waits until a bridge port forwards; at most five seconds.
     case awaitForwarding(port: String, Place = .host)
+    /// Waits until a link is operationally up, which a bridge is some time after its first port forwards; at most one second,
+    /// after which it is taken as it is.
+    case awaitOperation(link: String, Place)
+    /// `ip neighbour delete ADDRESS dev NAME` for each address; none is no error.
+    case forgetNeighbours([IPAddress], link: String, Place)
 
     /// The handle of the token buckets we make, by which we know them again: "SW" in hexadecimal.
     public static let tokenBucketHandle: UInt16 = 0x5357

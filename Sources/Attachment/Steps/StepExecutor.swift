@@ -95,6 +95,14 @@ public final class StepExecutor {
                 throw StepError.timedOut("bridge port in error state: \(port) does not forward")
             }
             return nil
+        case .awaitOperation(let name, let place):
+            _ = try stack(place).awaitLink(index: try index(name, place), milliseconds: 1000) { $0.isOperational }
+            return nil
+        case .forgetNeighbours(let addresses, let name, let place):
+            let index = try index(name, place)
+            _ = try stack(place).perform(
+                addresses.map { .removeNeighbour(Neighbour(link: index, address: $0, mac: nil)) })
+            return nil
         }
     }
 

@@ -93,7 +93,10 @@ int swiftlet_netlink_options(int descriptor);
 ssize_t swiftlet_netlink_receive(int descriptor, void *buffer, size_t size, int flags, unsigned *sender);
 /// A link's index, MTU and Ethernet address (`SIOCGIFINDEX`, `SIOCGIFMTU`, `SIOCGIFHWADDR`) in the network namespace of any
 /// socket. Returns whether it has such an address, or -1.
-int swiftlet_link_summary(int descriptor, const char *name, int *index, int *mtu, uint8_t mac[6]);
+int swiftlet_link_summary(
+    int descriptor, const char *name, int *index, int *mtu, uint8_t mac[6], int *is_running);
+/// `socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)`: sends frames, receives none. Returns the descriptor or -1.
+int swiftlet_packet_socket(void);
 /// `sendto(2)` of a whole Ethernet frame on a packet socket by the link of that index. Returns 0 or -1.
 int swiftlet_send_frame(int descriptor, int link, const void *frame, size_t size);
 /// `connect(2)` to a Unix socket; `name` is a path or, when `is_abstract`, a name without its leading NUL. Returns 0 or -1.

@@ -48,6 +48,8 @@ public struct Link: Equatable, Sendable {
 
     /// `IFF_UP`: administratively up.
     public var isUp: Bool { flags & 0x1 != 0 }
+    /// Operationally up (`IF_OPER_UP` of <linux/if.h>): what is sent by it leaves.
+    public var isOperational: Bool { operationalState == 6 }
     /// `IFF_PROMISC` set by the administrator (`ip link set promisc on`).
     public var isPromiscuous: Bool { flags & 0x100 != 0 }
     /// `IFF_ALLMULTI` set by the administrator.
@@ -55,7 +57,7 @@ public struct Link: Equatable, Sendable {
 }
 
 /// What a link's name stands for, asked without waiting for those who are changing links (`SIOCGIFINDEX`, `SIOCGIFMTU`,
-/// `SIOCGIFHWADDR`, netdevice(7)).
+/// `SIOCGIFFLAGS`, `SIOCGIFHWADDR`, netdevice(7)).
 public struct LinkSummary: Equatable, Sendable {
     /// The interface's number in its namespace.
     public var index: Int32
@@ -63,12 +65,15 @@ public struct LinkSummary: Equatable, Sendable {
     public var mtu: UInt32
     /// The Ethernet address; nil for links without one.
     public var mac: MACAddress?
+    /// `IFF_RUNNING`: operationally up (RFC 2863).
+    public var isRunning: Bool
 
     /// Makes a summary, for fakes and tests.
-    public init(index: Int32, mtu: UInt32, mac: MACAddress?) {
+    public init(index: Int32, mtu: UInt32, mac: MACAddress?, isRunning: Bool = true) {
         self.index = index
         self.mtu = mtu
         self.mac = mac
+        self.isRunning = isRunning
     }
 }
 

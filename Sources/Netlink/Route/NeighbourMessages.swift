@@ -28,6 +28,13 @@ extension MessageBuilder {
         beginNeighbour(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, family: family, link: index ?? 0)
     }
 
+    /// Asks for a bridge's entry for one MAC.
+    mutating func appendGetForwarding(_ mac: MACAddress, bridge index: Int32) {
+        beginNeighbour(RTM_GETNEIGH, NLM_F_REQUEST, family: UInt8(truncatingIfNeeded: AF_BRIDGE))
+        put(NDA_LLADDR, mac)
+        put(NDA_MASTER, index)
+    }
+
     mutating func append(_ entry: Neighbour, _ type: Int, _ flags: Int32) {
         beginNeighbour(
             type, acknowledged | flags, family: entry.address.family.number, link: entry.link, state: entry.state)

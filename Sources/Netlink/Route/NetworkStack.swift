@@ -57,6 +57,10 @@ public protocol NetworkStack: TrafficControl, ForwardingTables {
     /// Removes a link, a veth with its other end. Equivalent: `ip link delete …`.
     func deleteLink(index: Int32) throws(NetlinkError)
 
+    /// Whether a bridge keeps its MAC when ports come and go: it was given one. Else it has the lowest among its ports'.
+    /// Equivalent: `cat /sys/class/net/NAME/addr_assign_type`.
+    func hasFixedMAC(bridge: Link) throws(NetlinkError) -> Bool
+
     // MARK: Bridge ports
 
     /// Changes a bridge port. Equivalent: `bridge link set dev …`.
@@ -82,7 +86,7 @@ public protocol NetworkStack: TrafficControl, ForwardingTables {
 
     /// The unicast routes of one family, all tables but local. Equivalent: `ip route show table all`.
     func routes(family: AddressFamily) throws(NetlinkError) -> [Route]
-    /// Adds a route; routes to one destination by other gateways may coexist (create, not exclusive; for IPv6 append).
+    /// Adds a route; those to one destination by other gateways may coexist, and the first stays the one that is used.
     /// Equivalent: `ip route append …`.
     func addRoute(_ route: Route) throws(NetlinkError)
     /// Removes a route. Equivalent: `ip route delete …`.

@@ -13,10 +13,10 @@ private let linkScope = UInt8(truncatingIfNeeded: RT_SCOPE_LINK.rawValue)
 private let nowhere = UInt8(truncatingIfNeeded: RT_SCOPE_NOWHERE.rawValue)
 private let mainTable = UInt32(RT_TABLE_MAIN.rawValue)
 private let localTable = UInt32(RT_TABLE_LOCAL.rawValue)
-/// What IPv6 gives a route without a metric (`IP6_RT_PRIO_USER`).
-private let defaultMetricIPv6: UInt32 = 1024
-
 extension Route {
+    /// What IPv6 gives a route without a metric (`IP6_RT_PRIO_USER`).
+    static let usualMetricIPv6: UInt32 = 1024
+
     /// For messages, in `ip route` words.
     var summary: String {
         "\(destination)" + (gateway.map { " via \($0)" } ?? "") + (link.map { " on link \($0)" } ?? "")
@@ -39,7 +39,9 @@ extension MessageBuilder {
     }
 
     mutating func appendAdd(_ route: Route) {
-        begin(RTM_NEWROUTE, flags: acknowledged | NLM_F_CREATE | NLM_F_APPEND)
+        // IPv6 has no "behind": beside a route of the same metric it would become one of its next hops.
+        let isAlone = route.destination.family == .ipv6 && route.metric == nil
+        begin(RTM_NEWROUTE, flags: acknowledged | NLM_F_CREATE | (isAlone ? NLM_F_EXCL : NLM_F_APPEND))
         let scope = route.scope ?? Route.defaultScope(route.destination.family, hasGateway: route.gateway != nil)
         putSelector(route, scope: scope, type: UInt8(RTN_UNICAST), protocol: route.routingProtocol)
         guard route.mtu != nil || route.advertisedMSS != nil else { return }
@@ -123,7 +125,7 @@ extension Route {
         else { return false }
         route.destination = prefix
         route.table = table == mainTable ? nil : table
-        if family == .ipv6, route.metric == defaultMetricIPv6 { route.metric = nil }
+        if family == .ipv6, route.metric == usualMetricIPv6 { route.metric = nil }
         if hops.isEmpty { hops = [(route.gateway, route.link ?? 0)] }
         for hop in hops {
             route.gateway = hop.gateway

@@ -19,7 +19,7 @@ public enum RouteRequest: Equatable, Sendable {
     case addAddress(InterfaceAddress)
     /// `ip address delete …`
     case removeAddress(InterfaceAddress)
-    /// `ip route append …`
+    /// `ip route append …`; for IPv6 without a metric, `ip route add …`
     case addRoute(Route)
     /// `ip route delete …`; matches any scope unless one is given, and any protocol.
     case removeRoute(Route)

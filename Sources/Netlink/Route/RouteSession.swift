@@ -83,13 +83,16 @@ public final class RouteSession: NetworkStack {
         var index: Int32 = 0
         var mtu: Int32 = 0
         var mac = [UInt8](repeating: 0, count: 6)
-        let found = unsafe swiftlet_link_summary(session.descriptor, name, &index, &mtu, &mac)
+        var isRunning: Int32 = 0
+        let found = unsafe swiftlet_link_summary(session.descriptor, name, &index, &mtu, &mac, &isRunning)
         guard found >= 0 else {
             let errno = Errno.current
             if errno == .noSuchDevice { return nil }
             throw NetlinkError(operation: "read link", subject: name, errno: errno)
         }
-        return LinkSummary(index: index, mtu: UInt32(clamping: mtu), mac: found == 0 ? nil : MACAddress(bytes: mac))
+        return LinkSummary(
+            index: index, mtu: UInt32(clamping: mtu), mac: found == 0 ? nil : MACAddress(bytes: mac),
+            isRunning: isRunning != 0)
     }
 
     /// All links. Equivalent: `ip -d link show`.
@@ -210,10 +213,26 @@ public final class RouteSession: NetworkStack {
         }
     }
 
-    /// Adds a route beside others to the same destination; `EEXIST` when the very same is there. Equivalent:
+    /// Adds a route behind others to the same destination; `EEXIST` when the very same is there. Equivalent:
     /// `ip route append …`.
+    ///
+    /// IPv6 makes one route with several next hops of those with one metric, and spreads connections over them. A route
+    /// without a metric gets one more than those that are there, so that the first stays the one that is used.
     public func addRoute(_ route: Route) throws(NetlinkError) {
-        try perform(.addRoute(route))
+        do {
+            try perform(.addRoute(route))
+        } catch {
+            guard error.isAlreadyThere, route.destination.family == .ipv6, route.metric == nil else { throw error }
+            try addBehindOthers(route, error)
+        }
+    }
+
+    private func addBehindOthers(_ route: Route, _ refusal: NetlinkError) throws(NetlinkError) {
+        let others = try routes(family: .ipv6).filter { $0.destination == route.destination && $0.table == route.table }
+        if others.contains(where: { $0.gateway == route.gateway && $0.link == route.link }) { throw refusal }
+        var behind = route
+        behind.metric = (others.map { $0.metric ?? Route.usualMetricIPv6 }.max() ?? Route.usualMetricIPv6) &+ 1
+        try perform(.addRoute(behind))
     }
 
     /// Removes the first route that matches: any scope unless one is given, any protocol, any MTU; `ESRCH` when none does.

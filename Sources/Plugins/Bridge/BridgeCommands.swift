@@ -36,10 +36,14 @@ public struct BridgeCommands: PluginCommands {
             try system.removeFilterEntries(
                 of: request.attachment, addresses: previous?.addresses.map(\.address.address) ?? [])
         }
-        BridgeRemoval(system: system).removeLinks(
-            AttachmentTag(request.attachment), sandbox: request.invocation.netns,
-            interfaceName: request.attachment.interfaceName,
+        let (removal, tag) = (BridgeRemoval(system: system), AttachmentTag(request.attachment))
+        let name = request.attachment.interfaceName
+        removal.removeLinks(
+            tag, sandbox: request.invocation.netns, interfaceName: name,
             bridges: BridgeSettings.possibleNames(request.configuration), previous: previous, errors: &errors)
+        removal.tellNeighbours(
+            tag, interfaceName: name, previous: previous, bridge: try? BridgeSettings.bridgeName(request.configuration),
+            errors: &errors)
         if !looks, !ipamType.isEmpty { errors.attempt { try system.releaseAddresses(request) } }
         try errors.throwIfAny()
     }

@@ -196,7 +196,15 @@ public struct GwbridgeCommands: PluginCommands {
     private func remove(_ request: Request, errors: inout ErrorCollector) {
         let identity = identity(request)
         errors.attempt { try system.removeFilterEntries(.all, of: FilterOwner(identity), addresses: []) }
-        BridgeRemoval(system: system).removeLinks(
-            AttachmentTag(identity), sandbox: "", interfaceName: "", previous: nil, errors: &errors)
+        let (removal, tag) = (BridgeRemoval(system: system), AttachmentTag(identity))
+        removal.removeLinks(tag, sandbox: "", interfaceName: "", previous: nil, errors: &errors)
+        // The bridge's entry comes before the host's end, the container's after it.
+        guard let previous = (try? request.configuration.previousResult()) ?? nil,
+            let port = previous.interfaces.firstIndex(where: { $0.name == tag.linkName }), port > 0,
+            previous.interfaces.indices.contains(port + 1)
+        else { return }
+        removal.tellNeighbours(
+            tag, interfaceName: previous.interfaces[port + 1].name, previous: previous,
+            bridge: previous.interfaces[port - 1].name, errors: &errors)
     }
 }

@@ -28,6 +28,8 @@ struct AttachmentPlan: Equatable {
         var mtu: UInt32
         /// The MAC asked for.
         var mac: MACAddress?
+        /// Whether neighbours are told of a MAC that does not follow from the address; with a daemon, it tells them.
+        var announces = false
         var subnets: [OverlayConfiguration.Subnet]
         /// What the IPAM delegate allocated.
         var allocation: CNIResult
@@ -58,6 +60,7 @@ struct AttachmentPlan: Equatable {
         let interface = ContainerInterface(name: input.interfaceName, addresses: addresses, routes: routes)
         plan.steps += interface.steps
         plan.steps.append(.awaitForwarding(port: port, .segment))
+        if input.announces { plan.announce(input, addresses) }
         plan.result.interfaces = [
             CNIResult.Interface(
                 name: OverlaySegment.bridgeName, mac: input.bridgeMAC?.description, mtu: Int(input.mtu),
@@ -71,6 +74,15 @@ struct AttachmentPlan: Equatable {
         plan.result.routes = routes
         plan.result.dns = input.allocation.dns
         return plan
+    }
+
+    /// The kernel tells all of the interface's addresses when its MAC is set, to whatever value.
+    private mutating func announce(_ input: Input, _ addresses: [CNIResult.Address]) {
+        let unusual = addresses.map(\.address.address).filter { NetworkIdentity.containerMAC($0) != mac }
+        if unusual.isEmpty { return }
+        let own = mac
+        steps.append(.forgetNeighbours(unusual, link: OverlaySegment.bridgeName, .host))
+        steps.append(.changeLink(input.interfaceName, LinkChange { $0.mac = own }, .container))
     }
 
     private static func addresses(_ input: Input) throws(CNIError) -> [CNIResult.Address] {

@@ -82,19 +82,30 @@ struct HostAttachment {
         let link = LinkSpec(name: name, kind: .veth(peer: peer), mac: plan.mac, mtu: mtu)
         var steps: [Step] = [
             .createLink(link, .host, into: .segment),
-            .setParameters([.init("net/ipv6/conf/\(port)/accept_ra", "0")], .segment, isOptional: true),
             .setParameters(
                 [
-                    .init("net/ipv4/conf/\(name)/arp_notify", "1"), .init("net/ipv6/conf/\(name)/disable_ipv6", "0"),
-                    .init("net/ipv6/conf/\(name)/accept_ra", "0"), .init("net/ipv6/conf/\(name)/accept_dad", "0"),
+                    .init("net/ipv6/conf/\(name)/disable_ipv6", "0"), .init("net/ipv6/conf/\(name)/accept_ra", "0"),
+                    .init("net/ipv6/conf/\(name)/accept_dad", "0"),
                 ], .host, isOptional: true),
-            .changeLink(port, LinkChange { $0.isUp = true }, master: OverlaySegment.bridgeName, .segment),
+            // What the port receives is the bridge's: no address of its own, and no router to be told of.
+            .changeLink(
+                port,
+                LinkChange {
+                    $0.isUp = true
+                    $0.addressGeneration = IPv6AddressGeneration.none
+                }, master: OverlaySegment.bridgeName, .segment),
         ]
         for address in plan.result.addresses {
             let isIPv6 = address.address.family == .ipv6
             steps.append(.addAddress(address.address, link: name, .host, skipsDetection: isIPv6))
         }
-        steps.append(.changeLink(name, LinkChange { $0.isUp = true }, .host))
+        steps.append(
+            .changeLink(
+                name,
+                LinkChange {
+                    $0.isUp = true
+                    $0.announcesAddresses = true
+                }, .host))
         // The delegate's own routes are for containers.
         for subnet in configuration.subnets {
             let route = plan.result.routes.first { $0.destination == subnet.prefix }

@@ -3,6 +3,7 @@ public import CNI
 internal import Control
 internal import JSON
 internal import Netlink
+internal import NetworkTypes
 internal import Overlay
 internal import PluginKit
 internal import System
@@ -18,9 +19,10 @@ extension OverlayCommands {
             let host = host(request)
             let mayHaveHost = HostAttachment.isWanted(request.configuration)
             var hostPaths: [String] = []
+            let macs = isDaemonless ? usualMACs(request) : [:]
             for path in errors.attempt({ try candidates(request) }) ?? [] {
                 errors.attempt {
-                    let isUnused = try removeLink(tag, path)
+                    let isUnused = try removeLink(tag, path, macs)
                     if try isUnused && host.isThere(path) { hostPaths.append(path) }
                     guard isUnused, isDaemonless else { return }
                     try removeNetworkIfUnused(path, host)
@@ -37,6 +39,15 @@ extension OverlayCommands {
             errors.attempt { try system.releaseAddresses(DelegateRequest.releasing(request)) }
             try errors.throwIfAny()
         }
+    }
+
+    /// What neighbours should take the container's addresses for, now that it is gone.
+    private func usualMACs(_ request: Request) -> [IPAddress: MACAddress] {
+        let previous = (try? request.configuration.previousResult()) ?? nil
+        return previous?.usualMACs(ofInterface: request.attachment.interfaceName) { addresses in
+            let first = addresses.first { $0.address.family == .ipv4 } ?? addresses.first
+            return first.map { NetworkIdentity.containerMAC($0.address.address) } ?? .zero
+        } ?? [:]
     }
 
     private func daemon(_ request: Request) -> DaemonNetwork {
@@ -69,13 +80,17 @@ extension OverlayCommands {
     /// Removes the attachment's host end, and with it the container's.
     ///
     /// - Returns: whether the network may have no container left: there is a namespace, or half of one.
-    private func removeLink(_ tag: AttachmentTag, _ path: String) throws -> Bool {
+    private func removeLink(_ tag: AttachmentTag, _ path: String, _ macs: [IPAddress: MACAddress]) throws -> Bool {
         guard let segment = try overlay.open(path) else { return try overlay.paths().contains(path) }
         guard let link = try segment.stack.link(named: tag.linkName) else {
             return try !segment.stack.links().contains(where: \.isContainerPort)
         }
         guard link.alias == nil || tag.owns(alias: link.alias) else { return false }
         try segment.stack.removeLink(index: link.index)
+        if !macs.isEmpty, let bridge = try segment.stack.link(named: OverlaySegment.bridgeName) {
+            // Whoever was not told asks again in half a minute.
+            try? segment.stack.announce(macs, by: [bridge.index])
+        }
         return try !segment.stack.links().contains(where: \.isContainerPort)
     }
 

@@ -172,7 +172,8 @@ public struct OverlayCommands: PluginCommands {
                 tag: tag, interfaceName: request.attachment.interfaceName, sandbox: request.invocation.netns,
                 path: prepared.path,
                 bridgeMAC: try segment.stack.link(named: OverlaySegment.bridgeName)?.mac, mtu: prepared.mtu,
-                mac: configuration.mac, subnets: configuration.subnets, allocation: allocation))
+                mac: configuration.mac, announces: configuration.isDaemonless, subnets: configuration.subnets,
+                allocation: allocation))
         // A result the asked version cannot express must fail while everything can still be taken back.
         _ = try plan.result.document(request.configuration.version)
         let executor = StepExecutor([(.segment, segment), (.container, container)])
