@@ -16,6 +16,8 @@ public enum OverlayError: Error, Equatable, Sendable, CustomStringConvertible {
     ///
     /// - Parameter holder: where it is, as far as it can be seen.
     case busyVNI(UInt32, port: UInt16, holder: String?)
+    /// The kernel was built without VXLAN, or its module is not there.
+    case noVXLAN
     /// The UDP port is another program's.
     case busyPort(UInt16)
     /// Somebody has the lock of a network, whose file this is, and waiting was not wanted.
@@ -36,9 +38,15 @@ public enum OverlayError: Error, Equatable, Sendable, CustomStringConvertible {
         case .busyPort(let port):
             "UDP port \(port) is in use by another program; "
                 + "give the network another port with the key \"port\" on all hosts"
+        case .noVXLAN: "this kernel has no VXLAN (CONFIG_VXLAN)"
         case .locked(let path): "a plugin that adds or removes a container holds \(path)"
         case .foreign(let what): what
         }
+    }
+
+    /// What to do about it; empty where the description says it, or nobody knows.
+    public var remedy: String {
+        self == .noVXLAN ? "load the module (modprobe vxlan), or use a kernel that has it" : ""
     }
 
     /// Whether trying again later may help: the kernel is busy or short of memory, or somebody else's turn.

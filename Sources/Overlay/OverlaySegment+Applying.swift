@@ -94,6 +94,18 @@ extension OverlaySegment {
         }
     }
 
+    /// Whether a stack that may be spoiled can have a VXLAN at all.
+    public static func isPossible(in stack: any NetworkStack) throws(NetlinkError) -> Bool {
+        let state = VXLANState(identifier: 1, local: IPAddress(family: .ipv4, number: 0x7F00_0001))
+        do {
+            try stack.createLink(LinkSpec(name: vxlanName, kind: .vxlan(state)))
+        } catch {
+            if error.errno == .notSupported { return false }
+            throw error
+        }
+        return true
+    }
+
     /// A VNI that was somebody's a moment ago may still be taken; whoever has it now is named.
     private func createVXLAN(_ host: any NetworkStack, _ descriptor: Int32, _ findHolder: () -> String?)
         throws(OverlayError)
@@ -105,6 +117,7 @@ extension OverlaySegment {
             do throws(NetlinkError) {
                 return try host.createLink(spec)
             } catch {
+                if error.errno == .notSupported { throw .noVXLAN }
                 guard error.isAlreadyThere else { throw .netlink(error) }
                 if let holder = findHolder() { throw .busyVNI(vni, port: port, holder: holder) }
                 guard deadline.remainingMilliseconds > 0 else { throw .busyVNI(vni, port: port, holder: nil) }

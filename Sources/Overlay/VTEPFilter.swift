@@ -77,6 +77,25 @@ public final class VTEPFilter {
         return commands
     }
 
+    /// What lets other VXLAN in than the members', or keeps theirs out, in words; nil when the filter is as ``set`` makes it.
+    ///
+    /// - Parameter isComplete: whether hosts let in that are not among the members are a difference.
+    public func difference(
+        _ identity: NetworkIdentity, vni: UInt32, port: UInt16, members wanted: Set<IPAddress>, isComplete: Bool = true
+    ) throws(NetfilterError) -> String? {
+        guard let present = try members(identity) else { return "the packet filter lets anybody's VXLAN in" }
+        if let missing = wanted.subtracting(present).min() {
+            return "the packet filter does not let VXLAN from \(missing) in"
+        }
+        if isComplete, let stranger = present.subtracting(wanted).min() {
+            return "the packet filter lets VXLAN from \(stranger) in, no host of the network"
+        }
+        let layout = Layout(identity, vni: vni, port: port, members: Array(present))
+        let chain = layout.chain.name
+        return try commands(for: layout).isEmpty
+            ? nil : "the packet filter's rules of VXLAN are not as they should be (nft list chain inet swiftlet \(chain))"
+    }
+
     /// Takes a network's filter away, and what is shared with the last one. None is no error.
     public func remove(_ identity: NetworkIdentity) throws(NetfilterError) {
         try remove(shortIdentifier: identity.shortIdentifier)

@@ -67,4 +67,45 @@ struct OverlayBridgeTests {
             #expect(entry.contains(own), "\(entry)")
         }
     }
+
+    @Test("CHECK without a daemon names what somebody broke; the next ADD mends it")
+    func damages() throws {
+        let underlay = try Underlay(hosts: 2, containers: 9)
+        let host = underlay.hosts[0]
+        let chain = OverlayInputs.daemonless(underlay)
+        let result = try host.add(chain, "c0").orFail()
+        let path = try OverlayInputs.namespace(host)
+        let vteps = "vteps-\(path.suffix(10))"
+        func fdb(_ words: String...) -> () throws -> Void {
+            { _ = try host.tool("nsenter", ["--net=\(path)", "bridge", "fdb"] + words) }
+        }
+        func nft(_ words: String...) -> () throws -> Void { { _ = try host.tool("nft", words) } }
+        let zero = "00:00:00:00:00:00"
+        let damages: [(words: String, breaking: () throws -> Void)] = [
+            ("vxlan0 does not send to 192.0.2.2", fdb("del", zero, "dev", "vxlan0", "self", "dst", "192.0.2.2")),
+            ("vxlan0 sends to 192.0.2.77", fdb("append", zero, "dev", "vxlan0", "self", "dst", "192.0.2.77")),
+            (
+                "to 192.0.2.78, no host of the network",
+                fdb("add", "02:42:c0:a8:00:99", "dev", "vxlan0", "self", "dst", "192.0.2.78")
+            ),
+            (
+                "vxlan0 has MTU 1300, not 1450",
+                { _ = try host.overlay(path, "ip", "link", "set", "vxlan0", "mtu", "1300") }
+            ),
+            ("the packet filter's rules", nft("flush", "chain", "inet", "swiftlet", vteps)),
+            ("the packet filter's rules", nft("flush", "chain", "inet", "swiftlet", "vxlan")),
+            ("does not let VXLAN from 192.0.2", nft("flush", "set", "inet", "swiftlet", "vteps4-\(path.suffix(10))")),
+            ("lets anybody's VXLAN in", nft("delete", "table", "inet", "swiftlet")),
+        ]
+        for (number, damage) in damages.enumerated() {
+            try host.check(chain, "c0", result).expectSilence("before \(damage.words)")
+            try damage.breaking()
+            let answer = try #require(try host.check(chain, "c0", result).first)
+            #expect(!answer.succeeded && answer.message.contains(damage.words), "\(damage.words): \(answer)")
+            try host.add(chain, "c\(number + 1)").orFail()
+            // Nobody but who has put it there takes a foreign entry of one container away.
+            if number == 2 { try fdb("del", "02:42:c0:a8:00:99", "dev", "vxlan0", "self", "dst", "192.0.2.78")() }
+        }
+        try host.check(chain, "c0", result).expectSilence()
+    }
 }

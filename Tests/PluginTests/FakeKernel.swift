@@ -25,7 +25,7 @@ final class FakeKernel {
     var namespaces: [Int32: Namespace] = [0: Namespace()]
     /// Whether bridges filter VLANs.
     var filtersVLANs = true
-    /// What the kernel was built without: "ifb", "tbf", "ingress", "u32".
+    /// What the kernel was built without: "ifb", "tbf", "ingress", "u32", "vxlan".
     var lacking: Set<String>
     /// The change that fails, counted from 1; nil for none.
     var failingChange: Int?
@@ -147,6 +147,7 @@ final class FakeStack: NetworkStack {
             there.links[other.index] = other
             kernel.namespaces[place] = there
         case .vxlan(let state):
+            if kernel.lacking.contains("vxlan") { throw error("create link", spec.name, .notSupported) }
             link.kind = "vxlan"
             link.vxlan = state
         case .macvlan(let parent, _):

@@ -67,6 +67,14 @@ final class FakeOverlay: OverlayHost {
 
     func members(_ identity: NetworkIdentity) throws -> Set<IPAddress>? { filters[identity.shortIdentifier] }
 
+    func filterDifference(
+        _ identity: NetworkIdentity, vni: UInt32, port: UInt16, members: Set<IPAddress>
+    ) throws -> String? {
+        filters[identity.shortIdentifier] == members ? nil : "the packet filter differs"
+    }
+
+    func hasVXLAN() throws -> Bool { !host.kernel.lacking.contains("vxlan") }
+
     func removeMembers(shortIdentifier: String) throws {
         try host.kernel.count("remove members", shortIdentifier)
         filters[shortIdentifier] = nil

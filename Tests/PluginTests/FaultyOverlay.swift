@@ -46,6 +46,14 @@ final class FaultyOverlay: OverlayHost {
 
     func members(_ identity: NetworkIdentity) throws -> Set<IPAddress>? { try real.members(identity) }
 
+    func filterDifference(
+        _ identity: NetworkIdentity, vni: UInt32, port: UInt16, members: Set<IPAddress>
+    ) throws -> String? {
+        try real.filterDifference(identity, vni: vni, port: port, members: members)
+    }
+
+    func hasVXLAN() throws -> Bool { try real.hasVXLAN() }
+
     func removeMembers(shortIdentifier: String) throws {
         try injector.count("remove members", shortIdentifier)
         try real.removeMembers(shortIdentifier: shortIdentifier)

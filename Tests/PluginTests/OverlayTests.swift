@@ -68,6 +68,29 @@ import Testing
         }
     }
 
+    @Test(arguments: [false, true]) func aKernelWithoutVXLANIsSaid(_ isDaemonless: Bool) throws {
+        let overlay = try OverlayFaultTests.make()
+        overlay.host.offer = offer("10.1.2.64/24")
+        overlay.host.kernel.lacking = ["vxlan"]
+        let plugin = OverlayFaultTests.commands(overlay)
+        let json = isDaemonless ? String(Self.json.dropLast()) + #","peers":["192.0.2.1","192.0.2.2"]}"# : Self.json
+        do {
+            try plugin.status(request(.status, json))
+            Issue.record("STATUS is content without VXLAN")
+        } catch let error as CNIError {
+            #expect(error.code == CNIError.Code.notAvailable)
+            #expect(error.message.contains("CONFIG_VXLAN") && error.message.contains("modprobe vxlan"), "\(error)")
+        }
+        guard isDaemonless else { return }
+        do {
+            _ = try plugin.add(request(.add, json))
+            Issue.record("ADD succeeded without VXLAN")
+        } catch {
+            let error = ErrorMapping.cniError(error)
+            #expect(error.message.contains("CONFIG_VXLAN") && error.details.contains("modprobe vxlan"), "\(error)")
+        }
+    }
+
     @Test func garbageIsWithdrawnFromTheDaemonToo() throws {
         let overlay = try OverlayFaultTests.make()
         overlay.host.offer = offer("10.1.2.64/24")

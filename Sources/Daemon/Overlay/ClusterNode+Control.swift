@@ -36,6 +36,7 @@ extension ClusterNode {
         case ("POST", "/v1/overlay/prepare"): return try await prepare(try request.document())
         case ("POST", "/v1/overlay/endpoints"): return try await publish(try request.document())
         case ("DELETE", "/v1/overlay/endpoints"): return try await unpublish(try request.document())
+        case ("POST", "/v1/overlay/check"): return try await differences(try request.document())
         case ("POST", "/v1/overlay/status"): return try status(try request.document())
         case ("GET", "/v1/networks"):
             return ["networks": .array(definitions.map { document($0, isBrief: true) })]

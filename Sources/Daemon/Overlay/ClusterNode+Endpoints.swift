@@ -161,6 +161,32 @@ extension ClusterNode {
     }
 }
 
+extension ClusterNode {
+    /// `POST /v1/overlay/check`: in what the kernel differs from what is known, and whether the container is known.
+    func differences(_ request: Reader) async throws -> Value {
+        let (identity, id) = try networkIdentity(request)
+        var differences: [String] = []
+        func answer() -> Value { ["differences": .array(differences.map { .string($0) })] }
+        guard let network = networks[id], network.isOn else {
+            differences.append("swiftletd has no part in network '\(identity.name)'")
+            return answer()
+        }
+        let containerID = try request.member("containerID").string() ?? ""
+        let endpoint = identity.endpointIdentifier(
+            containerID: containerID, interfaceName: try request.member("ifname").string() ?? "")
+        if network.endpoints[endpoint] == nil {
+            differences.append("swiftletd does not know container '\(containerID)' on network '\(identity.name)'")
+        }
+        // What changed up to now goes to the kernel first, what changes from now on comes after the look.
+        _ = flush()
+        guard var plan = plan(network) else { return answer() }
+        if let mtu = network.appliedMTU { plan.segment.mtu = mtu }
+        let wanted = plan
+        differences += try await value(of: kernel.run(on: loop) { try $0.differences(wanted) })
+        return answer()
+    }
+}
+
 extension LocalEndpoint {
     /// The key of the endpoint's record: its id's 32 bytes.
     var keyBytes: [UInt8] {

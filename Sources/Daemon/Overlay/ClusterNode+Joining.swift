@@ -151,11 +151,14 @@ extension ClusterNode {
             network.fault = "\(error)"
             throw ControlFault(
                 500, "\(error)",
-                remedy: network.lockHolder.isEmpty ? "see the daemon's log" : "look at process \(network.lockHolder)",
+                remedy: !error.remedy.isEmpty
+                    ? error.remedy
+                    : network.lockHolder.isEmpty ? "see the daemon's log" : "look at process \(network.lockHolder)",
                 code: error.isPassing ? Self.tryAgain : error.code)
         }
         network.fault = nil
         network.lastReconciled = clock()
+        network.appliedMTU = plan.segment.mtu
         if wasOff { try await hearMembers(network, since: asked) }
         reconcileSoon(network)
     }
@@ -309,6 +312,7 @@ extension OverlayError {
     var code: Int {
         switch self {
         case .netlink, .busyVNI, .busyPort: 100
+        case .noVXLAN: 2
         case .netfilter: 101
         case .system: 5
         case .namespace: 8

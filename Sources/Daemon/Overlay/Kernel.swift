@@ -46,7 +46,7 @@ struct Underlay: Equatable, Sendable {
 
 /// The daemon's side of the kernel, on its one thread.
 struct Kernel {
-    private let namespaces: OverlayNamespaces
+    let namespaces: OverlayNamespaces
     private var session: RouteSession?
     private var filter: VTEPFilter?
     private var networks: [String: OverlayNetwork] = [:]
@@ -55,14 +55,14 @@ struct Kernel {
 
     init(namespaces: OverlayNamespaces = OverlayNamespaces()) { self.namespaces = namespaces }
 
-    private mutating func host() throws -> RouteSession {
+    mutating func host() throws -> RouteSession {
         if let session { return session }
         let opened = try RouteSession()
         session = opened
         return opened
     }
 
-    private mutating func packetFilter() throws -> VTEPFilter {
+    mutating func packetFilter() throws -> VTEPFilter {
         if let filter { return filter }
         let opened = try VTEPFilter()
         filter = opened

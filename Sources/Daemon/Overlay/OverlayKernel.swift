@@ -27,6 +27,8 @@ protocol OverlayKernel {
     ///
     /// - Throws: ``OverlayError/locked(_:)`` when somebody holds it.
     func passLock(_ identity: NetworkIdentity) throws(OverlayError)
+    /// In what the kernel differs from a network's plan, in words, the first of each kind.
+    mutating func differences(_ plan: NetworkPlan) throws -> [String]
     /// The packets of strangers that were dropped, by network id.
     mutating func dropped(_ identities: [NetworkIdentity]) throws -> [String: UInt64]
     /// Whose an address is that `host-local` reserved: the first two lines of its file.

@@ -1,5 +1,6 @@
 internal import Attachment
 internal import CNI
+internal import Control
 internal import JSON
 internal import NetworkTypes
 internal import Overlay
@@ -96,6 +97,19 @@ struct DaemonNetwork {
             ["containerID": .string(entry.containerID), "ifname": .string(entry.interfaceName)]
         }
         _ = try ask("DELETE", "/v1/overlay/endpoints", [("keep", .array(kept))])
+    }
+
+    /// `POST /v1/overlay/check`: in what the kernel differs from what the daemon wants it to have.
+    ///
+    /// - Returns: nil when nobody can tell: the daemon is away, or of a release that does not know the question.
+    func differences() throws -> [String]? {
+        do {
+            return try ask("POST", "/v1/overlay/check", container).member("differences").strings()
+        } catch let error as ControlError {
+            if error.isAway { return nil }
+            if case .refused(let refusal) = error, refusal.status == 404 { return nil }
+            throw error
+        }
     }
 
     /// `POST /v1/overlay/status`.

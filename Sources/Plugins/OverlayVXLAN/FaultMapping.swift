@@ -34,6 +34,7 @@ enum FaultMapping {
         case .namespace(let error): ErrorMapping.cniError(error)
         case .system(let error): ErrorMapping.cniError(error)
         case .busyVNI: CNIError(error.isPassing ? CNIError.Code.tryAgain : CNIError.Code.foreignObject, "\(error)")
+        case .noVXLAN: CNIError(CNIError.Code.unsupportedField, "\(error)", details: error.remedy)
         case .locked: CNIError(CNIError.Code.tryAgain, "\(error)")
         case .busyPort, .foreign: CNIError(CNIError.Code.foreignObject, "\(error)")
         }

@@ -55,20 +55,61 @@ extension OverlayCommands {
         for gateway in configuration.subnets.map(\.gatewayPrefix) where !observed.addresses.contains(gateway) {
             throw Self.failure("gateway address \(gateway) is not on \(OverlaySegment.bridgeName)")
         }
-        guard configuration.isDaemonless else { return }
+        guard configuration.isDaemonless else {
+            return try checkByDaemon(request, configuration, previous, segment, observed)
+        }
         let network = DaemonlessNetwork(
             configuration: configuration, system: system, overlay: overlay, host: host(request))
         let plan = try network.plan()
-        if let change = plan.segment.changes(from: observed).first {
-            throw Self.failure("the overlay namespace is not as wanted: \(change)")
-        }
+        if let difference = plan.segment.difference(from: observed) { throw Self.failure(difference) }
         guard let peers = plan.peers else { return }
-        let flooding = try PeerEntries(segment.stack, vxlan: vxlan.index).flooding
-        if let missing = Set(peers).subtracting(flooding).min() {
-            throw Self.failure("\(OverlaySegment.vxlanName) does not send to \(missing)")
+        let entries = try PeerEntries(segment.stack, vxlan: vxlan.index)
+        var flooding = PeerEntries()
+        flooding.flooding = entries.flooding
+        if let difference = PeerEntries([], flooding: peers).difference(from: flooding, isComplete: true) {
+            throw Self.failure(difference)
         }
-        guard try overlay.members(configuration.identity) == Set(peers + [plan.segment.local]) else {
-            throw Self.failure("the packet filter does not let exactly the network's hosts in")
+        let members = Set(peers + [plan.segment.local])
+        try checkRemotes(entries, members)
+        let filter = try overlay.filterDifference(
+            configuration.identity, vni: plan.segment.vni, port: plan.segment.port, members: members)
+        if let filter { throw Self.failure(filter) }
+    }
+
+    /// What is known of the other hosts is the daemon's to compare. While nobody can ask it, what is there must agree with
+    /// itself.
+    private func checkByDaemon(
+        _ request: Request, _ configuration: OverlayConfiguration, _ previous: CNIResult, _ segment: Container,
+        _ observed: ObservedSegment
+    ) throws {
+        let daemon = DaemonNetwork(request: request, socket: configuration.socket, overlay: overlay)
+        if let differences = try daemon.differences() {
+            if !differences.isEmpty { throw Self.failure(differences.joined(separator: "; ")) }
+            return
+        }
+        guard let bridge = observed.bridge, let vxlan = observed.vxlan, let state = vxlan.vxlan else { return }
+        guard vxlan.mtu == bridge.mtu else {
+            throw Self.failure(
+                "\(OverlaySegment.vxlanName) has MTU \(vxlan.mtu), \(OverlaySegment.bridgeName) \(bridge.mtu)")
+        }
+        // The daemon's cluster may have a name that the configuration does not say, and with it another id.
+        guard previous.interfaces.first?.sandbox == configuration.identity.namespacePath else { return }
+        let members = try overlay.members(configuration.identity) ?? []
+        let filter = try overlay.filterDifference(
+            configuration.identity, vni: state.identifier, port: state.port, members: members)
+        if let filter { throw Self.failure(filter) }
+        let entries = try PeerEntries(segment.stack, vxlan: vxlan.index)
+        try checkRemotes(entries, members)
+        for (address, mac) in entries.neighbours.sorted(by: { $0.key < $1.key }) where entries.forwarding[mac] == nil {
+            throw Self.failure("\(OverlaySegment.vxlanName) knows \(address) (\(mac)), and not on which host it is")
+        }
+    }
+
+    private func checkRemotes(_ entries: PeerEntries, _ members: Set<IPAddress>) throws {
+        for (mac, remotes) in entries.forwarding.sorted(by: { "\($0.key)" < "\($1.key)" }) {
+            guard let stranger = remotes.subtracting(members).min() else { continue }
+            throw Self.failure(
+                "\(OverlaySegment.vxlanName) sends frames for \(mac) to \(stranger), no host of the network")
         }
     }
 

@@ -202,6 +202,7 @@ public struct OverlayCommands: PluginCommands {
             let configuration = try OverlayConfiguration(request)
             try Readiness.require {
                 try FaultMapping.mapped {
+                    if try !overlay.hasVXLAN() { throw OverlayError.noVXLAN }
                     let pools: AddressPools
                     if configuration.isDaemonless {
                         let network = DaemonlessNetwork(

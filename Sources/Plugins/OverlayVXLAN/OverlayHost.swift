@@ -1,6 +1,7 @@
 public import Attachment
 internal import Control
 public import JSON
+internal import Netlink
 public import NetworkTypes
 public import Overlay
 public import PluginKit
@@ -26,6 +27,12 @@ public protocol OverlayHost {
     func setMembers(_ members: [IPAddress], _ identity: NetworkIdentity, vni: UInt32, port: UInt16) throws
     /// The members let in; nil without a filter.
     func members(_ identity: NetworkIdentity) throws -> Set<IPAddress>?
+    /// In what the filter differs from what lets exactly the members in; nil when in nothing.
+    func filterDifference(
+        _ identity: NetworkIdentity, vni: UInt32, port: UInt16, members: Set<IPAddress>
+    ) throws -> String?
+    /// Whether the kernel can make a VXLAN, found out by trying in a namespace that is thrown away.
+    func hasVXLAN() throws -> Bool
     /// Takes a network's filter away.
     func removeMembers(shortIdentifier: String) throws
     /// Asks the daemon.
@@ -85,6 +92,21 @@ public final class KernelOverlayHost: OverlayHost {
 
     /// Reads table `inet swiftlet`.
     public func members(_ identity: NetworkIdentity) throws -> Set<IPAddress>? { try opened().members(identity) }
+
+    /// Compares table `inet swiftlet`.
+    public func filterDifference(
+        _ identity: NetworkIdentity, vni: UInt32, port: UInt16, members: Set<IPAddress>
+    ) throws -> String? {
+        try opened().difference(identity, vni: vni, port: port, members: members)
+    }
+
+    /// Makes one in a namespace of its own.
+    public func hasVXLAN() throws -> Bool {
+        try onThread {
+            try NetworkNamespace.enterNew()
+            return try OverlaySegment.isPossible(in: RouteSession())
+        }
+    }
 
     /// Writes table `inet swiftlet`.
     public func removeMembers(shortIdentifier: String) throws {
