@@ -105,7 +105,9 @@ import Testing
     /// However many timers are due at once, none waits for another event.
     @Test func timersDueTogetherAllFire() {
         var random = SeededGenerator(seed: 1)
-        var replica = Replica(incarnation: 1, authority: ToyAuthority(0), now: 0, random: &random)
+        var settings = ReplicaSettings()
+        settings.tombstonesPerScope = 10_000
+        var replica = Replica(incarnation: 1, authority: ToyAuthority(0), settings: settings, now: 0, random: &random)
         _ = replica.handle(.start, now: 0, random: &random)
         let keys = (0..<10_000).map { endpointKey(net, $0) }
         _ = replica.handle(.changes(keys.map { .put($0, value: []) }, token: nil), now: 0, random: &random)

@@ -307,6 +307,7 @@ final class Simulator {
         case .persist(let record):
             host.journal[record.key] = record
             observeIssue(record, number)
+        case .erase(let key): if host.journal[key]?.isTombstone == true { host.journal[key] = nil }
         case .persistIncarnation(let incarnation): host.incarnation = max(host.incarnation, incarnation)
         case .settled(let token, let acknowledged, let peers):
             guard let since = host.waiting.removeValue(forKey: token) else {

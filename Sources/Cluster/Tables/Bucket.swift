@@ -14,6 +14,37 @@ struct Slot: Sendable {
     var isLive: Bool { !isSilent && !record.isTombstone }
 }
 
+/// Where a row that is not there any more is kept; they are in the order of their versions, so that all hosts give up the
+/// same ones first.
+struct Grave: Hashable, Sendable, Comparable {
+    let version: Version
+    let hash: UInt64
+
+    static func < (left: Self, right: Self) -> Bool {
+        left.version == right.version ? left.hash < right.hash : left.version < right.version
+    }
+}
+
+extension [Grave] {
+    /// Where a grave is or belongs. The newest come last, so nearly all are found there.
+    private func place(of grave: Grave) -> Int {
+        guard let last, last >= grave else { return count }
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle] < grave { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    mutating func add(_ grave: Grave) { insert(grave, at: place(of: grave)) }
+
+    mutating func drop(_ grave: Grave) {
+        let place = place(of: grave)
+        if place < count, self[place] == grave { remove(at: place) }
+    }
+}
+
 /// The rows of one owner within one scope, by hash. The digest is over all that are not silent.
 struct Bucket: Sendable {
     let scope: NetworkID
@@ -21,7 +52,10 @@ struct Bucket: Sendable {
     private(set) var digest: UInt64 = 0
     private(set) var active = 0
     private(set) var live = 0
-    private(set) var silent = 0
+    /// The tombstones that are shown to others, the oldest first.
+    private(set) var tombstones: [Grave] = []
+    /// The silent slots, the oldest first.
+    private(set) var guards: [Grave] = []
     /// The owner said what it has at this version, and we had it: what is not here and is not newer was removed.
     var floor = Version.zero
 
@@ -51,9 +85,11 @@ struct Bucket: Sendable {
     private mutating func account(_ slot: Slot, adds: Bool) {
         let sign = adds ? 1 : -1
         if slot.isLive { live += sign }
+        let grave = Grave(version: slot.record.version, hash: slot.hash)
         if slot.isSilent {
-            silent += sign
+            if adds { guards.add(grave) } else { guards.drop(grave) }
         } else {
+            if slot.record.isTombstone { if adds { tombstones.add(grave) } else { tombstones.drop(grave) } }
             let part = slot.record.digest(hash: slot.hash)
             digest = adds ? digest &+ part : digest &- part
             active += sign
@@ -64,13 +100,14 @@ struct Bucket: Sendable {
     @discardableResult
     mutating func set(_ slot: Slot) -> Slot? {
         let place = index(of: slot.hash)
-        account(slot, adds: true)
         guard place < slots.count, slots[place].hash == slot.hash else {
+            account(slot, adds: true)
             slots.insert(slot, at: place)
             return nil
         }
         let old = slots[place]
         account(old, adds: false)
+        account(slot, adds: true)
         slots[place] = slot
         return old
     }
@@ -86,13 +123,12 @@ struct Bucket: Sendable {
 
     /// Drops the silent slots that the floor covers, and says how many.
     mutating func dropCovered() -> Int {
-        guard silent > 0 else { return 0 }
-        let before = slots.count
         let floor = floor
+        guard let oldest = guards.first, oldest.version <= floor else { return 0 }
+        let before = slots.count
         slots.removeAll { $0.isSilent && $0.record.version <= floor }
-        let dropped = before - slots.count
-        silent -= dropped
-        return dropped
+        guards.removeAll { $0.version <= floor }
+        return before - slots.count
     }
 }
 
@@ -101,8 +137,12 @@ struct Owner: Sendable {
     var publicKey: [UInt8]
     /// The newest version seen.
     var highest = Version.zero
-    /// Rows, tombstones included.
+    /// Rows, tombstones and silent slots included.
     var count = 0
+    /// Rows that are there.
+    var live = 0
+    /// Tombstones and silent slots.
+    var dead: Int { count - live }
     var buckets: [Bucket] = []
     /// Counts the changes between alive and suspended, for the timer of the grace.
     var era: UInt64 = 0

@@ -94,6 +94,7 @@ extension Replica {
             count(.pruned)
             forget(slot.record, isSuspended: table.owners[range.owner]?.isSuspended ?? true)
         }
+        if buries { trimGraves(range.owner, range.scope) }
     }
 
     // MARK: What we know of all
@@ -169,7 +170,7 @@ extension Replica {
 
     /// A bucket in parts of which each is one step.
     private func ranges(_ owner: HostID, _ scope: NetworkID, expected: Int) -> [Session.Item] {
-        let bounded = min(expected, settings.rowsPerOwner)
+        let bounded = min(expected, settings.rowsPerOwner + settings.tombstonesPerScope)
         let parts = max(1, (bounded + settings.rowsPerStep - 1) / max(1, settings.rowsPerStep))
         let width = UInt64.max / UInt64(parts)
         return (0..<parts).map { part in

@@ -24,7 +24,10 @@ extension Replica {
         table.set(Slot(hash: hash, record: record, expires: expires), owner: host, scope: scope)
         table.note(record.version, of: host)
         summary = nil
-        if record.isTombstone { timers.add(.tombstone(host, scope: scope, hash: hash), at: expires) }
+        if record.isTombstone {
+            endTombstonesLater()
+            trimGraves(host, scope)
+        }
         if record.kind == .member {
             if record.isTombstone { networks.remove(record.network) } else { networks.insert(record.network) }
         }
@@ -85,6 +88,7 @@ extension Replica {
     private func fault(of changes: [RecordChange]) -> Refusal? {
         guard version.counter < .max - UInt64(changes.count), version.incarnation < .max else { return .exhausted }
         var added: [UInt64: RecordKey] = [:]
+        var (revived, buried): (Set<UInt64>, Set<UInt64>) = ([], [])
         for change in changes {
             let (key, value) = change.parts
             guard key.key.count <= RecordKey.limit else { return .keyTooLong(key.key.count) }
@@ -92,12 +96,18 @@ extension Replica {
             let hash = key.hash64
             if let held = table[host, key.scope, hash] {
                 guard held.record.key == key else { return .collision }
+                if value == nil {
+                    if held.isLive { buried.insert(hash) }
+                } else if !held.isLive {
+                    revived.insert(hash)
+                }
             } else if value != nil {
                 guard added.updateValue(key, forKey: hash) ?? key == key else { return .collision }
             }
         }
-        let count = (table.owners[host]?.count ?? 0) + added.count
-        return count > settings.rowsPerOwner && !added.isEmpty ? .tooManyRows(limit: settings.rowsPerOwner) : nil
+        let more = added.count + revived.count
+        let live = (table.owners[host]?.live ?? 0) + more - buried.count
+        return live > settings.rowsPerOwner && more > 0 ? .tooManyRows(limit: settings.rowsPerOwner) : nil
     }
 
     /// This host came onto a network: others send what they own when they see it; the rest is asked for.
@@ -164,6 +174,18 @@ extension Replica {
                 deliver([(row.hash, scope)], token: nil)
             }
         }
+    }
+
+    /// Others have heard of a later run of this host. Their word is not signed, so what it can do in one run is bounded.
+    mutating func outrun(by incarnation: UInt64) {
+        guard incarnation >= version.incarnation, incarnation < settings.incarnationLimit else { return }
+        let step = incarnation - version.incarnation + 1
+        guard step <= unsignedRise, defences.take(10, perSecond: 10, burst: 100, now: now) else {
+            count(.implausible)
+            return notice(.implausible(owner: host, incarnation: incarnation))
+        }
+        unsignedRise -= step
+        rise(above: Version(incarnation: incarnation, counter: .max))
     }
 
     /// Goes on with an incarnation above a version of ours that our journal does not know. Every row gets a version of the

@@ -98,23 +98,4 @@ extension Replica {
         members[network]?.removeAll { $0 == host }
         if members[network]?.isEmpty == true { members[network] = nil }
     }
-
-    /// A tombstone was sent to others for long enough. It still keeps the row from coming back until its owner has told
-    /// what it has since.
-    mutating func tombstoneIsOld(_ owner: HostID, _ scope: NetworkID, _ hash: UInt64) {
-        guard var slot = table[owner, scope, hash], slot.record.isTombstone, !slot.isSilent else { return }
-        guard slot.expires <= now else {
-            timers.add(.tombstone(owner, scope: scope, hash: hash), at: slot.expires)
-            return
-        }
-        if owner == host {
-            table.remove(hash, owner: owner, scope: scope)
-            summary = nil
-        } else if slot.record.version <= table.floor(owner, scope) {
-            table.remove(hash, owner: owner, scope: scope)
-        } else {
-            slot.isSilent = true
-            table.set(slot, owner: owner, scope: scope)
-        }
-    }
 }

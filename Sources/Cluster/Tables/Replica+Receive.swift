@@ -182,9 +182,9 @@ extension Replica {
         }
         let highest = known.highest.incarnation
         guard incarnation <= highest || incarnation - highest <= settings.incarnationJump else { return .implausible }
-        guard held == nil else { return nil }
-        if record.version <= known[record.key.scope]?.floor ?? .zero { return .resurrected }
-        if known.count >= settings.rowsPerOwner {
+        if held == nil, record.version <= known[record.key.scope]?.floor ?? .zero { return .resurrected }
+        // A tombstone takes no room: too many of them end early.
+        if !record.isTombstone, held?.isLive != true, known.live >= settings.rowsPerOwner {
             notice(.tooManyRows(owner: owner))
             return .overLimit
         }
@@ -206,9 +206,10 @@ extension Replica {
         if record.isTombstone {
             slot.expires = now &+ min(settings.tombstoneLifetime, .seconds(UInt64(life)))
             slot.isSilent = life == 0
-            if !slot.isSilent { timers.add(.tombstone(owner, scope: scope, hash: hash), at: slot.expires) }
+            if !slot.isSilent { endTombstonesLater() }
         }
         table.set(slot, owner: owner, scope: scope)
+        if record.isTombstone { trimGraves(owner, scope) }
         table.note(record.version, of: owner)
         announce(record, previous: previous, isSuspended: isSuspended)
         guard record.kind == .member else { return }

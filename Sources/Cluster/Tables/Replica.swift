@@ -19,6 +19,8 @@ public struct Replica: Sendable {
     var now: Nanoseconds
     var random: Xoshiro256
     var timers = TimerQueue<Timer>()
+    /// Whether the tombstones are looked at soon.
+    var endsTombstones = false
     var directives: [ReplicaDirective] = []
     var counters = [UInt64](repeating: 0, count: ReplicaCounter.allCases.count)
     var announcedWake: Nanoseconds?
@@ -47,6 +49,8 @@ public struct Replica: Sendable {
     var lastNumber: UInt64 = 0
     var summary: Message.Summary?
     var defences: Budget
+    /// How many more incarnations this run may be moved by words that nobody has signed.
+    var unsignedRise: UInt64
     /// Lets a simulation of many replicas hold each record once.
     var canonical: (@Sendable (Record) -> Record)?
 
@@ -64,6 +68,7 @@ public struct Replica: Sendable {
         self.random = Xoshiro256(from: &random)
         version = Version(incarnation: incarnation, counter: 0)
         defences = Budget(burst: 100, now: now)
+        unsignedRise = settings.unsignedRiseLimit
         table.add(host, publicKey: publicKey, isSuspended: false)
         for record in rows { restore(record) }
     }
@@ -78,6 +83,7 @@ public struct Replica: Sendable {
         case .start: start()
         case .peer(let host, let status): note(host, status)
         case .message(let body, let source, let overStream): receive(body, from: source, overStream: overStream)
+        case .outrun(let incarnation): outrun(by: incarnation)
         case .timer: break
         case .change(let change, let token): apply([change], token: token)
         case .changes(let changes, let token): apply(changes, token: token)
@@ -137,7 +143,7 @@ extension Replica {
         case .summary(let host, let number): summaryIsDue(host, number)
         case .settlement(let token): settle(token)
         case .session(let host, let id): sessionIsLate(host, id)
-        case .tombstone(let owner, let scope, let hash): tombstoneIsOld(owner, scope, hash)
+        case .tombstones: endTombstones()
         case .grace(let owner, let era): graceEnds(owner, era)
         case .departed(let owner): forgetDeparted(owner)
         }

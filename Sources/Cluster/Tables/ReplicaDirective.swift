@@ -12,6 +12,8 @@ public enum ReplicaDirective: Sendable {
     case changed(RowChange)
     /// Write this row of our own to the journal. It must be on disk (fsync) before any send that follows is carried out.
     case persist(Record)
+    /// The journal need not keep the tombstone under this key any more. It may wait for the next write.
+    case erase(RecordKey)
     /// Write this incarnation to the journal in place of the one given at the start, on disk before any send that follows:
     /// others know rows of ours that are newer than what we have.
     case persistIncarnation(UInt64)
@@ -30,7 +32,7 @@ public enum Refusal: Error, Hashable, Sendable {
     case keyTooLong(Int)
     /// The value has more than 1024 bytes.
     case valueTooLong(Int)
-    /// This host has as many rows as one host may have.
+    /// This host has as many rows as one host may have, those that were removed not counted.
     case tooManyRows(limit: Int)
     /// Another key of this host has the same 64-bit hash.
     case collision

@@ -7,6 +7,9 @@ public enum ReplicaEvent: Sendable {
     /// The opened body of a frame of a host came in, by datagram or over a stream. The shell has checked that the frame
     /// is from a host with the group's key and is no replay.
     case message([UInt8], from: HostID, overStream: Bool)
+    /// Another host has heard of a later run of this host than this one: nothing of this one is believed there until it goes
+    /// on above.
+    case outrun(incarnation: UInt64)
     /// The time last asked for by `ReplicaDirective.wake` has come.
     case timer
     /// The owner of this host wants a change; with a token, `ReplicaDirective.settled` or `.refused` answers.

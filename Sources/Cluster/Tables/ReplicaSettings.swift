@@ -26,12 +26,21 @@ public struct ReplicaSettings: Hashable, Sendable {
     public var grace: Nanoseconds = .seconds(30 * 60)
     /// How long the rows of a host that left, or whose grace ended, are refused. Default 24 h.
     public var departedLifetime: Nanoseconds = .seconds(24 * 3600)
-    /// The most rows of one owner, tombstones included. Default 16 384.
+    /// The most rows of one owner. Default 16 384.
     public var rowsPerOwner = 16384
+    /// The most tombstones of one owner and network that are sent to others; above it the oldest end early, and the owner's
+    /// own word repairs what somebody missed. Default 1024.
+    public var tombstonesPerScope = 1024
+    /// The most removed rows of one owner and network that are kept from coming back without the owner's word. Default 4096.
+    public var guardsPerScope = 4096
+    /// The most of both of one owner. Default 16 384.
+    public var gravesPerOwner = 16384
     /// The most owners. Default 8192.
     public var owners = 8192
     /// By how much an incarnation may rise at once. Default 2²⁰.
     public var incarnationJump: UInt64 = 1 << 20
+    /// By how much, in one run, this host's incarnation may be moved by others' mere word. Default 2²².
+    public var unsignedRiseLimit: UInt64 = 1 << 22
     /// Above this no incarnation is believed. Default 2⁴⁰.
     public var incarnationLimit: UInt64 = 1 << 40
     /// How much work of one host is done at once: one unit is a message, or a record that is checked or sent.

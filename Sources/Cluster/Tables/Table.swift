@@ -64,7 +64,9 @@ struct Table: Sendable {
     mutating func set(_ slot: Slot, owner id: HostID, scope: NetworkID) -> Slot? {
         guard let place = owners[id]?.make(scope), let before = owners[id]?.buckets[place].digest else { return nil }
         let old = owners[id]?.buckets[place].set(slot) ?? nil
-        account(id, scope, before: before, added: old == nil ? 1 : 0)
+        account(
+            id, scope, before: before, added: old == nil ? 1 : 0,
+            live: (slot.isLive ? 1 : 0) - (old?.isLive == true ? 1 : 0))
         return old
     }
 
@@ -72,14 +74,36 @@ struct Table: Sendable {
     mutating func remove(_ hash: UInt64, owner id: HostID, scope: NetworkID) -> Slot? {
         guard let place = owners[id]?.make(scope), let before = owners[id]?.buckets[place].digest else { return nil }
         let old = owners[id]?.buckets[place].remove(hash) ?? nil
-        account(id, scope, before: before, added: old == nil ? 0 : -1)
+        account(id, scope, before: before, added: old == nil ? 0 : -1, live: old?.isLive == true ? -1 : 0)
         return old
     }
 
-    private mutating func account(_ id: HostID, _ scope: NetworkID, before: UInt64, added: Int) {
+    private mutating func account(_ id: HostID, _ scope: NetworkID, before: UInt64, added: Int, live: Int) {
         guard let after = owners[id]?[scope]?.digest else { return }
         totals[scope, default: 0] &+= after &- before
         owners[id]?.count += added
+        owners[id]?.live += live
+    }
+
+    /// The scope in which an owner's oldest tombstone or silent slot is.
+    func oldestGrave(of id: HostID) -> NetworkID? {
+        var oldest: (grave: Grave, scope: NetworkID)?
+        for bucket in owners[id]?.buckets ?? [] {
+            for grave in [bucket.tombstones.first, bucket.guards.first] {
+                guard let grave, oldest.map({ grave < $0.grave }) ?? true else { continue }
+                oldest = (grave, bucket.scope)
+            }
+        }
+        return oldest?.scope
+    }
+
+    /// Drops a scope of an owner in which nothing is.
+    mutating func dropEmptyBucket(_ id: HostID, _ scope: NetworkID) {
+        guard let bucket = owners[id]?[scope], bucket.slots.isEmpty, let place = owners[id]?.place(of: scope) else {
+            return
+        }
+        owners[id]?.buckets.remove(at: place)
+        if totals[scope] == 0 { totals[scope] = nil }
     }
 
     /// Notes that everything up to a version is held, and drops the tombstones that this makes needless.
@@ -96,6 +120,7 @@ struct Table: Sendable {
         guard let bucket = owners[id]?[scope], let place = owners[id]?.place(of: scope) else { return [] }
         owners[id]?.buckets.remove(at: place)
         owners[id]?.count -= bucket.slots.count
+        owners[id]?.live -= bucket.live
         totals[scope, default: 0] &-= bucket.digest
         if owners[id]?.buckets.isEmpty == true { owners[id] = nil }
         return bucket.slots

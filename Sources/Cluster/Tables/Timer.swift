@@ -12,8 +12,8 @@ enum Timer: Hashable, Sendable {
     case settlement(UInt64)
     /// The session's question was not answered.
     case session(HostID, id: UInt64)
-    /// A tombstone was sent to others for long enough.
-    case tombstone(HostID, scope: NetworkID, hash: UInt64)
+    /// Some tombstones may have been sent to others for long enough.
+    case tombstones
     /// The rows of a failed host were kept for long enough.
     case grace(HostID, number: UInt64)
     /// The rows of a departed host were refused for long enough.

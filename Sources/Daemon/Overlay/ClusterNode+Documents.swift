@@ -225,7 +225,7 @@ extension ClusterNode {
             ])
         }
         return [
-            "hostID": .string("\(key.id)"), "incarnation": .integer(Int64(clamping: start.incarnation)),
+            "hostID": .string("\(key.id)"), "incarnation": .integer(Int64(clamping: replica.version.incarnation)),
             "version": .string("\(replica.version)"), "encrypted": .bool(transport?.codec.isSealed ?? false),
             "rows": .object(Object(kinds.map { ("\($0)", .integer(Int64(replica.rows($0).count))) })),
             "scopes": .array(scopes),

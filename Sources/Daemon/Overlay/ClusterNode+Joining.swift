@@ -204,7 +204,7 @@ extension ClusterNode {
     static func check(_ outcome: ChangeOutcome) throws {
         switch outcome {
         case .settled: return
-        case .refused(let refusal): throw ControlFault(500, "the tables refuse it: \(refusal)", code: 999)
+        case .refused(let refusal): throw refusal.fault
         case .notSaved(let reason):
             throw ControlFault(
                 507, "the journal cannot be written: \(reason)", remedy: "make room on the disk", code: 5)
@@ -304,6 +304,34 @@ extension ClusterNode {
             object["exclude"] = .array([])
         }
         return .object(object)
+    }
+}
+
+extension Cluster.Refusal {
+    /// What an operator is told, and what helps.
+    var fault: ControlFault {
+        switch self {
+        case .tooManyRows(let limit):
+            ControlFault(
+                507, "this host has \(limit) rows in the cluster's tables, as many as one host may have",
+                remedy: "remove containers of overlay networks on this host, or start them on another one", code: 11)
+        case .keyTooLong(let length):
+            ControlFault(
+                400, "the key of a row has \(length) bytes, more than \(RecordKey.limit)",
+                remedy: "use a shorter name", code: 7)
+        case .valueTooLong(let length):
+            ControlFault(
+                400, "what is to be told of the container takes \(length) bytes, more than \(Record.valueLimit)",
+                remedy: "use fewer or shorter names and aliases", code: 7)
+        case .collision:
+            ControlFault(
+                409, "another row of this host has the same short name", remedy: "use another container ID or name",
+                code: 11)
+        case .exhausted:
+            ControlFault(
+                500, "this host has used all its versions",
+                remedy: "give it a new identity: stop swiftletd, move its state directory away, start it", code: 5)
+        }
     }
 }
 

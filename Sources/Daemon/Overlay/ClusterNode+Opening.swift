@@ -19,6 +19,7 @@ extension ClusterNode {
         let transport = makeTransport(loop, codec) { head, body in
             bound.value.assumeIsolated { $0.receive(head, body) }
         }
+        transport.dropped = { head in bound.value.assumeIsolated { $0.tellLastHeard(head) } }
         self.transport = transport
         do {
             try await value(of: transport.open(at: settings.bind))
@@ -106,9 +107,27 @@ extension ClusterNode {
                 return
             }
             receive(Array(body[33...]), from: head.sender, network)
+        case LastHeard.protocolByte:
+            guard let last = LastHeard(body: body), peers[head.sender] != nil,
+                let transport, transport.codec.isOutrun(by: last)
+            else { return }
+            give(.outrun(incarnation: last.incarnation))
         default: counts.strayMessages += 1
         }
     }
+
+    /// A host's frames are taken for replayed: its state directory may have been put back. It is told, at the address that
+    /// membership gives, what was heard of it before.
+    private func tellLastHeard(_ head: FrameHead) {
+        guard let peer = peers[head.sender], peer.status == .alive, let last = transport?.codec.lastHeard(of: head),
+            toldLastHeard[head.sender].map({ clock() - $0 >= Self.tellingPause }) ?? true
+        else { return }
+        if toldLastHeard.count >= 2 * ReplicaSettings().owners { toldLastHeard = [:] }
+        toldLastHeard[head.sender] = clock()
+        transport?.sendDatagram(last.body, to: peer.endpoint)
+    }
+
+    private static let tellingPause: UInt64 = 500_000_000
 
     // MARK: Peers
 

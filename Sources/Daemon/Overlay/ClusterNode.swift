@@ -50,6 +50,9 @@ actor ClusterNode {
     private var changeBeingMade: UInt64?
     private var unsavedChanges: [UInt64: String] = [:]
     private var pendingWrites = 0
+    /// What the journal need not keep any more; it goes with the next write.
+    private var erasures: Set<JournalKey> = []
+    private static let erasuresLimit = 256
     private var lastWrite: EventLoopFuture<Void>?
     private var replicaWake: Scheduled<Void>?
     private var nextToken: UInt64 = 1
@@ -58,6 +61,8 @@ actor ClusterNode {
     var hasFlushScheduled = false
     var isClosed = false
     var counts = ClusterCounts()
+    /// When a host was told that its frames are taken for replayed.
+    var toldLastHeard: [HostID: UInt64] = [:]
 
     init(
         key: HostKey, start: Start, settings: ClusterSettings, journal: Journal,
@@ -141,9 +146,16 @@ actor ClusterNode {
             }
         case .wake(let time): replicaWake = schedule(time, replacing: replicaWake) { $0.give(.timer) }
         case .changed(let change): changed(change)
-        case .persist(let record): write([JournalChange(Self.journalKey(record.key), record.encoded)])
+        case .persist(let record):
+            let key = Self.journalKey(record.key)
+            erasures.remove(key)
+            write([JournalChange(key, record.encoded)])
+        case .erase(let key):
+            erasures.insert(Self.journalKey(key))
+            if erasures.count >= Self.erasuresLimit { write([]) }
         case .persistIncarnation(let incarnation):
             write([JournalChange(JournalKey(.start), start.moved(to: incarnation).journaled)])
+            afterDisk { $0.transport?.rise(to: incarnation) }
         case .settled(let token, let acknowledged, let peers):
             afterDisk { node in
                 let failure = node.unsavedChanges.removeValue(forKey: token)
@@ -165,7 +177,8 @@ actor ClusterNode {
     /// Writes changes to the journal, after which what ``afterDisk(_:)`` was given goes on.
     func write(_ changes: [JournalChange]) {
         pendingWrites += 1
-        let written = journal.commit(changes, on: loop)
+        let written = journal.commit(changes + erasures.map { JournalChange($0, nil) }, on: loop)
+        erasures = []
         lastWrite = written
         let token = changeBeingMade
         written.whenComplete { result in self.assumeIsolated { $0.written(result, token) } }

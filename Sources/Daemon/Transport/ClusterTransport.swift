@@ -12,11 +12,15 @@ protocol ClusterTransport: AnyObject {
     var counts: FrameTransport.Counts { get }
     /// How many streams are open, ours and others'.
     var streamCount: (ours: Int, others: Int) { get }
+    /// Called for every frame that was taken for replayed.
+    var dropped: ((FrameHead) -> Void)? { get set }
 
     /// Begins to receive at an address.
     func open(at address: Endpoint) throws -> EventLoopFuture<Void>
     /// Takes the keys the gossip has now.
     func use(_ keyRing: KeyRing?)
+    /// Goes on with a later incarnation.
+    func rise(to incarnation: UInt64)
     /// Sends a body of at most ``FrameTransport/datagramBodyLimit`` bytes; it may be lost.
     func sendDatagram(_ body: [UInt8], to target: Endpoint)
     /// Sends a body of at most ``FrameTransport/streamBodyLimit`` bytes in order with those before it.

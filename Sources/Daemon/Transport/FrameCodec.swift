@@ -13,8 +13,10 @@ struct FrameCodec: Sendable {
 
     private let cluster: UInt32
     private let host: HostID
-    private let incarnation: UInt64
+    private(set) var incarnation: UInt64
     private var counter: UInt64
+    /// The counter before the first frame of this run.
+    private let origin: UInt64
     private var keys: FrameKeys
     private var replays = ReplayGuard()
     /// How often each fault was seen.
@@ -26,6 +28,7 @@ struct FrameCodec: Sendable {
         self.host = host
         self.incarnation = incarnation
         self.counter = counter >> 2
+        origin = self.counter
         keys = FrameKeys(cluster: cluster, keyRing)
     }
 
@@ -34,6 +37,20 @@ struct FrameCodec: Sendable {
 
     /// Takes the keys the gossip has now.
     mutating func use(_ keyRing: KeyRing?) { keys.replace(keyRing) }
+
+    /// Goes on with a later incarnation.
+    mutating func rise(to incarnation: UInt64) { self.incarnation = max(self.incarnation, incarnation) }
+
+    /// What was heard last of a frame's sender.
+    func lastHeard(of head: FrameHead) -> LastHeard? { replays.lastHeard(of: head) }
+
+    /// Whether what another host has heard last of us came from a run of this host that we know nothing of. If it came from
+    /// this one, somebody has replayed our frames, and they were dropped as they should be.
+    func isOutrun(by last: LastHeard) -> Bool {
+        guard last.incarnation == incarnation else { return last.incarnation > incarnation }
+        let heard = last.counter & ~(1 << 63)
+        return heard != 0 && !(origin < heard && heard <= counter)
+    }
 
     /// The frame of a body.
     mutating func seal(_ body: [UInt8], for way: FrameHead.Way) -> [UInt8] {

@@ -48,6 +48,8 @@ final class FrameTransport {
     private(set) var counts = Counts()
     /// Called for every body that was opened.
     private let receive: (FrameHead, [UInt8]) -> Void
+    /// Called for every frame that was taken for replayed.
+    var dropped: ((FrameHead) -> Void)?
     private var datagrams: DatagramSender?
     private var listener: (any Channel)?
     private var outgoing: [Endpoint: OutgoingStream] = [:]
@@ -95,6 +97,9 @@ final class FrameTransport {
 
     /// Takes the keys the gossip has now.
     func use(_ keyRing: KeyRing?) { codec.use(keyRing) }
+
+    /// Goes on with a later incarnation.
+    func rise(to incarnation: UInt64) { codec.rise(to: incarnation) }
 
     /// Sends a body of at most ``datagramBodyLimit`` bytes; it may be lost.
     func sendDatagram(_ body: [UInt8], to target: Endpoint) {
@@ -285,7 +290,10 @@ final class FrameTransport {
             receive(head, body)
             return .taken
         } catch {
-            return error == .replayed ? .replayed : .refused
+            guard error == .replayed else { return .refused }
+            // A replayed frame is an honest host's; the other faults are not what our peers send.
+            if let head = try? FrameHead(frame) { dropped?(head) }
+            return .replayed
         }
     }
 

@@ -2,7 +2,7 @@ internal import Cluster
 
 /// Which frames of one sender's incarnation were taken: the highest counter and the 63 below it.
 struct ReplayWindow: Sendable {
-    private var highest: UInt64?
+    private(set) var highest: UInt64?
     private var taken: UInt64 = 0
 
     /// Whether a frame is new; it is not new again.
@@ -51,5 +51,46 @@ struct ReplayGuard: Sendable {
         if senders[head.sender] == nil, senders.count >= Self.limit { senders = [:] }
         senders[head.sender] = sender
         return isNew
+    }
+
+    /// What was heard last of a frame's sender in the same way.
+    func lastHeard(of head: FrameHead) -> LastHeard? {
+        guard let sender = senders[head.sender] else { return nil }
+        let highest = head.way == .datagram ? sender.datagrams.highest : sender.streams.highest
+        return LastHeard(incarnation: sender.incarnation, counter: highest ?? 0)
+    }
+}
+
+/// What a host has heard last of another, and tells it when it takes what comes now for replayed.
+///
+/// A host whose state directory was put back to an older copy counts incarnations anew, and everybody drops its frames
+/// unread. It still hears the others: told what they have, it goes on above that.
+struct LastHeard: Equatable, Sendable {
+    /// The first byte of its body; the form (1), the incarnation (8) and the counter (8) follow, big endian.
+    static let protocolByte: UInt8 = 0x03
+    private static let form: UInt8 = 1
+
+    /// The highest incarnation heard.
+    let incarnation: UInt64
+    /// The highest counter of that incarnation, as in a frame's head; 0 when none was heard in that way.
+    let counter: UInt64
+
+    init(incarnation: UInt64, counter: UInt64) {
+        self.incarnation = incarnation
+        self.counter = counter
+    }
+
+    /// The body of a frame.
+    var body: [UInt8] {
+        var bytes = [Self.protocolByte, Self.form]
+        bytes.append(bigEndian: incarnation, width: 8)
+        bytes.append(bigEndian: counter, width: 8)
+        return bytes
+    }
+
+    /// Reads a frame's body; nil for one of another form. What a later version adds at the end is passed over.
+    init?(body: [UInt8]) {
+        guard body.count >= 18, body[0] == Self.protocolByte, body[1] == Self.form else { return nil }
+        self.init(incarnation: body[...].bigEndian(at: 2, width: 8), counter: body[...].bigEndian(at: 10, width: 8))
     }
 }
