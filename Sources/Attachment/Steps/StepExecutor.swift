@@ -247,7 +247,7 @@ public final class StepExecutor {
         return undo(name, place) { try $0.removeAddress(address) }
     }
 
-    private func set(_ parameters: [Step.Parameter], _ place: Place, isOptional: Bool) throws -> Undo? {
+    func set(_ parameters: [Step.Parameter], _ place: Place, isOptional: Bool) throws -> Undo? {
         let stack = try stack(place)
         let pairs = parameters.map { (key: $0.key, value: $0.value) }
         if parameters.allSatisfy({ isOfMadeLink($0.key, place) }) {
@@ -257,13 +257,6 @@ public final class StepExecutor {
         let old = try stack.exchangeParameters(pairs, passingOverFailures: isOptional)
         if old.isEmpty { return nil }
         return { _ = try stack.exchangeParameters(old.reversed(), passingOverFailures: true) }
-    }
-
-    private func enableForwarding(_ family: AddressFamily, _ place: Place) throws -> Undo? {
-        // Where it cannot be asked for it is tried.
-        if (try? stack(place).forwards(family)) == true { return nil }
-        let key = family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"
-        return try set([.init(key, "1")], place, isOptional: false)
     }
 
     private func isOfMadeLink(_ key: String, _ place: Place) -> Bool {
