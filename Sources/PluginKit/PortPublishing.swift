@@ -1,3 +1,4 @@
+internal import Attachment
 internal import CNI
 public import Netfilter
 internal import Netlink
