@@ -8,7 +8,13 @@ extension OverlaySegment {
     public func difference(from observed: ObservedSegment) -> String? {
         var wanted = self
         wanted.bridgeMAC = nil
-        return wanted.changes(from: observed).first.map { wanted.words(for: $0, observed) }
+        let changes = wanted.changes(from: observed)
+        // The bridge follows the smallest MTU among its ports; the one that was changed is the one to name.
+        let smaller = changes.first { change in
+            guard case .change(Self.vxlanName, let change, _) = change else { return false }
+            return change.mtu != nil
+        }
+        return (smaller ?? changes.first).map { wanted.words(for: $0, observed) }
     }
 
     private func words(for change: SegmentChange, _ observed: ObservedSegment) -> String {

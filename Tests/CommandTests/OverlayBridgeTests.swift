@@ -77,7 +77,7 @@ struct OverlayBridgeTests {
         let path = try OverlayInputs.namespace(host)
         let vteps = "vteps-\(path.suffix(10))"
         func fdb(_ words: String...) -> () throws -> Void {
-            { _ = try host.tool("nsenter", ["--net=\(path)", "bridge", "fdb"] + words) }
+            { _ = try host.tool("nsenter", ["--net=\(path)", Lab.find("bridge") ?? "bridge", "fdb"] + words) }
         }
         func nft(_ words: String...) -> () throws -> Void { { _ = try host.tool("nft", words) } }
         let zero = "00:00:00:00:00:00"

@@ -66,7 +66,7 @@ struct RouteTests {
             if family == .ipv6 { expected[1].metric = 1025 }
             #expect(Set(try session.routes(family: family).filter { $0.destination.length == 0 }) == Set(expected))
             let used = try command("ip -j route get \(family == .ipv4 ? "192.0.2.1" : "2001:db8:9::1")")
-            #expect(used.contains(#""gateway":"\(gateways[0])""#), "\(used)")
+            #expect(used.contains(#""gateway":"\#(gateways[0])""#), "\(used)")
             #expect {
                 try session.addRoute(routes[1])
             } throws: { ($0 as? NetlinkError)?.isAlreadyThere == true }

@@ -158,7 +158,7 @@ extension ClusterNode {
         }
         network.fault = nil
         network.lastReconciled = clock()
-        network.appliedMTU = plan.segment.mtu
+        network.applied = (plan.segment.mtu, plan.isComplete)
         if wasOff { try await hearMembers(network, since: asked) }
         reconcileSoon(network)
     }

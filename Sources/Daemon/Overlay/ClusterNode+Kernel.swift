@@ -198,7 +198,7 @@ extension ClusterNode {
             let before = network.endpoints
             let report = try await locking(network, patience: 0) { try $0.apply(plan) }
             network.lastReconciled = clock()
-            network.appliedMTU = plan.segment.mtu
+            network.applied = (plan.segment.mtu, plan.isComplete)
             counts.reconciliations += 1
             counts.corrections += UInt64(report.corrections)
             if network.fault != nil { log.info("recovered", metadata: ["network": "\(network.identity.name)"]) }

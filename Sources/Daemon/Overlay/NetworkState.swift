@@ -28,8 +28,9 @@ final class NetworkState {
     var needsReconciling = false
     var isReconciling = false
     var lastReconciled: UInt64 = 0
-    /// The MTU that the kernel was last given; the wanted one follows some time after the members.
-    var appliedMTU: UInt32?
+    /// The MTU that the kernel was last given, which follows some time after the members, and whether what was not in the plan
+    /// was removed then; nil before the first time.
+    var applied: (mtu: UInt32, isComplete: Bool)?
     /// Why the last attempt failed.
     var fault: String?
     /// Since when the network's lock is wanted and not had, and who holds it when that has lasted.

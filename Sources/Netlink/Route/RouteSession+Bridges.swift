@@ -5,10 +5,11 @@ internal import System
 extension RouteSession {
     /// Whether a bridge keeps its MAC when ports come and go. Equivalent: `cat /sys/class/net/NAME/addr_assign_type`.
     ///
-    /// Where `/sys` shows another namespace's links, a bridge whose MAC is a port's counts as one that will not keep it.
+    /// Where `/sys` shows another namespace's links, a bridge whose MAC is a port's, or that has no port which forwards, counts
+    /// as one that will not keep it.
     public func hasFixedMAC(bridge: Link) throws(NetlinkError) -> Bool {
         if let kind = assignmentKind(bridge) { return kind == Self.setByHand }
-        guard let mac = bridge.mac, mac != .zero else { return false }
+        guard let mac = bridge.mac, mac != .zero, bridge.isOperational else { return false }
         return try holder(of: mac, bridge: bridge.index) == bridge.index
     }
 
