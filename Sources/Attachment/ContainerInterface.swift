@@ -12,15 +12,19 @@ public struct ContainerInterface: Sendable {
     public let routes: [CNIResult.Route]
     /// Whether IPv6 duplicate address detection runs and is waited for.
     public let detectsDuplicates: Bool
+    /// Whether router advertisements are passed over: on a network without routers one could only be another container's.
+    public let refusesAdvertisements: Bool
 
     /// Describes an interface's layer 3.
     public init(
-        name: String, addresses: [CNIResult.Address], routes: [CNIResult.Route], detectsDuplicates: Bool = false
+        name: String, addresses: [CNIResult.Address], routes: [CNIResult.Route], detectsDuplicates: Bool = false,
+        refusesAdvertisements: Bool = false
     ) {
         self.name = name
         self.addresses = addresses
         self.routes = routes
         self.detectsDuplicates = detectsDuplicates
+        self.refusesAdvertisements = refusesAdvertisements
     }
 
     private var hasIPv6: Bool { addresses.contains { $0.address.family == .ipv6 } }
@@ -42,13 +46,16 @@ public struct ContainerInterface: Sendable {
         }
         // Without an IPv6 address the kernel's own choice stands for the link-local one: detection begins some time after the
         // link is up, and its packets do not go to all ports of the bridge while the plugin wants to go on.
+        var optional: [Step.Parameter] = []
+        if refusesAdvertisements { optional.append(.init("net/ipv6/conf/\(name)/accept_ra", "0")) }
         if hasIPv6 || detectsDuplicates {
             var detection = [Step.Parameter("net/ipv6/conf/\(name)/accept_dad", detectsDuplicates ? "1" : "0")]
             if detectsDuplicates { detection.insert(.init("net/ipv6/conf/\(name)/enhanced_dad", "1"), at: 0) }
             // Whenever it comes up again, or gets another MAC: what `arp_notify` is for IPv4.
             detection.append(.init("net/ipv6/conf/\(name)/ndisc_notify", "1"))
-            steps.append(.setParameters(detection, .container, isOptional: true))
+            optional += detection
         }
+        if !optional.isEmpty { steps.append(.setParameters(optional, .container, isOptional: true)) }
         for address in addresses {
             // `accept_dad` alone leaves the address tentative until a kernel thread has looked at it.
             let skipsDetection = address.address.family == .ipv6 && !detectsDuplicates

@@ -75,7 +75,10 @@ struct BridgePlan: Equatable {
         if settings.hasIPAM {
             let interface = ContainerInterface(
                 name: input.interfaceName, addresses: layer3.addresses, routes: layer3.routes,
-                detectsDuplicates: settings.detectsDuplicates)
+                detectsDuplicates: settings.detectsDuplicates,
+                // The host is the router then. Without an IPv6 address it would be the only thing to write.
+                refusesAdvertisements: settings.isGateway
+                    && layer3.addresses.contains { $0.address.family == .ipv6 })
             plan.own += interface.steps
         } else if !settings.disablesContainerInterface {
             plan.own.append(

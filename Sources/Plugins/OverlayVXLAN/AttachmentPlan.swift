@@ -57,7 +57,8 @@ struct AttachmentPlan: Equatable {
         }
         plan.steps.append(.changeLink(port, change, master: OverlaySegment.bridgeName, .segment))
         let routes = routes(input, addresses)
-        let interface = ContainerInterface(name: input.interfaceName, addresses: addresses, routes: routes)
+        let interface = ContainerInterface(
+            name: input.interfaceName, addresses: addresses, routes: routes, refusesAdvertisements: true)
         plan.steps += interface.steps
         plan.steps.append(.awaitForwarding(port: port, .segment))
         if input.announces { plan.announce(input, addresses) }
