@@ -137,4 +137,16 @@ struct OverlayBridgeTests {
         #expect(try host.tool("ip", "-6", "route", "show", "default", in: "c0").isEmpty)
         #expect(try !host.tool("ip", "-6", "address", "show", "dev", "eth0", in: "c0").contains("2001:db8:bad"))
     }
+
+    @Test("No link that only carries frames has a link-local address, the bridge has")
+    func linkLocal() throws {
+        let underlay = try Underlay(hosts: 1, containers: 1)
+        let host = underlay.hosts[0]
+        try host.add(OverlayInputs.daemonless(underlay, [("hostAccess", true)]), "c0").orFail()
+        let path = try OverlayInputs.namespace(host)
+        let links = try Value(parsing: Array(try host.overlay(path, "ip", "-j", "-6", "address", "show").utf8))
+        let names = links.elements.filter { !($0["addr_info"]?.elements ?? []).isEmpty }.compactMap { $0["ifname"]?.string }
+        #expect(Set(names) == ["lo", "br0"], "\(names)")
+        #expect(try host.tool("sysctl", "-n", "net.ipv4.conf.swh-\(path.suffix(10)).arp_notify").hasPrefix("1"))
+    }
 }

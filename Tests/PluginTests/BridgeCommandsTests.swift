@@ -146,6 +146,24 @@ import Testing
         #expect(status?.code == 50)
     }
 
+    @Test func noPortOfTheBridgeHasALinkLocalAddress() throws {
+        _ = try plugin.add(request(.add, json(#""vlan":100,"isGateway":true,"bridge":"br0""#)))
+        let ports = (host.kernel.namespaces[0]?.links.values ?? [:].values).filter { $0.master == bridge("br0")?.index }
+        #expect(ports.count == 2, "the container's and the gateway's")
+        #expect(host.kernel.namespaces[0]?.withoutLinkLocal == Set(ports.map(\.index)))
+    }
+
+    @Test(arguments: ["", #","isGateway":true"#]) func aBridgeOfOthersIsGivenItsOwnMAC(_ keys: String) throws {
+        let stack = host.kernel.stack(0)
+        try stack.createLink(LinkSpec(name: "br0", kind: .bridge(BridgeState())))
+        let mac = bridge("br0")?.mac
+        let index = try #require(bridge("br0")?.index)
+        #expect(host.kernel.namespaces[0]?.fixedMACs.contains(index) == false)
+        _ = try plugin.add(request(.add, json(#""bridge":"br0""# + keys)))
+        #expect(host.kernel.namespaces[0]?.fixedMACs.contains(index) == true)
+        #expect(bridge("br0")?.mac == mac)
+    }
+
     @Test func vlanGatewayHasItsOwnLink() throws {
         let result = try plugin.add(request(.add, json(#""vlan":100,"isGateway":true,"bridge":"br0""#)))
         #expect(result.interfaces.map(\.name).last == "br0.100")

@@ -19,6 +19,8 @@ final class FakeKernel {
         var forwarding: [ForwardingEntry] = []
         /// Bridges that were given a MAC.
         var fixedMACs: Set<Int32> = []
+        /// Links that make no link-local address.
+        var withoutLinkLocal: Set<Int32> = []
     }
 
     /// The namespaces by descriptor; 0 is the host's.
@@ -77,6 +79,7 @@ final class FakeKernel {
         namespace.neighbours.removeAll { $0.link == index }
         namespace.forwarding.removeAll { $0.link == index }
         namespace.fixedMACs.remove(index)
+        namespace.withoutLinkLocal.remove(index)
         for (other, port) in namespace.links where port.master == index { namespace.links[other]?.master = nil }
         let parts = "/\(link.name)/"
         namespace.parameters = namespace.parameters.filter { !$0.key.contains(parts) }
@@ -180,6 +183,7 @@ final class FakeStack: NetworkStack {
         set(0x200, change.isAllMulticast)
         link.mac = change.mac ?? link.mac
         if link.kind == "bridge", change.mac != nil { here.fixedMACs.insert(index) }
+        if change.addressGeneration == IPv6AddressGeneration.none { here.withoutLinkLocal.insert(index) }
         link.mtu = change.mtu ?? link.mtu
         link.transmitQueueLength = change.transmitQueueLength ?? link.transmitQueueLength
         link.name = change.name ?? link.name
