@@ -73,6 +73,8 @@ public struct ContainerInterface: Sendable {
             steps.append(.awaitDuplicateAddressDetection(link: name, .container))
         }
         for route in routes { steps.append(.addRoute(self.route(route), link: name, .container)) }
+        let local = addresses.map(\.address.address).filter { $0.family == .ipv6 }
+        if !local.isEmpty { steps.append(.awaitLocal(local, .container)) }
         return steps
     }
 

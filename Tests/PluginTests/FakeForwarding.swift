@@ -15,6 +15,11 @@ extension FakeStack {
         try kernel.count("announce", "\(entries)")
     }
 
+    func awaitLocal(_ addresses: [IPAddress], milliseconds: Int) throws(NetlinkError) -> Bool {
+        try kernel.count("await route", "\(addresses)")
+        return addresses.allSatisfy { address in here.addresses.contains { $0.prefix.address == address } }
+    }
+
     func hasFixedMAC(bridge: Link) throws(NetlinkError) -> Bool { here.fixedMACs.contains(bridge.index) }
 
     func perform(_ requests: [RouteRequest]) -> [NetlinkError?] {
@@ -58,6 +63,11 @@ extension FakeStack {
 }
 
 extension FaultyStack {
+    func awaitLocal(_ addresses: [IPAddress], milliseconds: Int) throws(NetlinkError) -> Bool {
+        try injector.count("await route", "\(addresses)")
+        return try real.awaitLocal(addresses, milliseconds: milliseconds)
+    }
+
     func hasFixedMAC(bridge: Link) throws(NetlinkError) -> Bool { try real.hasFixedMAC(bridge: bridge) }
 
     func announce(_ entries: [IPAddress: MACAddress], by links: [Int32]) throws(NetlinkError) {

@@ -87,6 +87,9 @@ struct BridgePlan: Equatable {
         if !settings.disablesContainerInterface {
             plan.own.append(.awaitForwarding(port: input.tag.linkName))
             plan.awaitBridge(input, observed)
+            let gateways = settings.isGateway ? layer3.gatewayPrefixes : []
+            let fresh = gateways.filter { $0.family == .ipv6 && !observed.gatewayAddresses.contains($0) }
+            if !fresh.isEmpty { plan.own.append(.awaitLocal(fresh.map(\.address), .host)) }
             if settings.hasIPAM { plan.announce(input, layer3.addresses, mac) }
         }
         if settings.isGateway, !settings.isInternal { plan.enableForwarding(layer3.gatewayPrefixes) }

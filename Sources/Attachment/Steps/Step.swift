@@ -44,6 +44,8 @@ public enum Step: Equatable, Sendable {
     /// Waits until a link is operationally up, which a bridge is some time after its first port forwards; at most one second,
     /// after which it is taken as it is.
     case awaitOperation(link: String, Place)
+    /// Waits until packets to addresses are taken in; at most one second, after which it is taken as it is.
+    case awaitLocal([IPAddress], Place)
     /// `ip neighbour delete ADDRESS dev NAME` for each address; none is no error.
     case forgetNeighbours([IPAddress], link: String, Place)
 

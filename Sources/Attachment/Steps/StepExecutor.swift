@@ -98,6 +98,9 @@ public final class StepExecutor {
         case .awaitOperation(let name, let place):
             _ = try stack(place).awaitLink(index: try index(name, place), milliseconds: 1000) { $0.isOperational }
             return nil
+        case .awaitLocal(let addresses, let place):
+            _ = try stack(place).awaitLocal(addresses, milliseconds: 1000)
+            return nil
         case .forgetNeighbours(let addresses, let name, let place):
             let index = try index(name, place)
             _ = try stack(place).perform(

@@ -105,6 +105,12 @@ public protocol NetworkStack: TrafficControl, ForwardingTables {
     func awaitAddresses(link index: Int32, milliseconds: Int, until condition: ([InterfaceAddress]) -> Bool)
         throws(NetlinkError) -> Bool
 
+    /// Waits until packets to addresses of the namespace's own are taken in: the kernel adds an IPv6 address's route in its own
+    /// time, also without duplicate detection. Equivalent: `ip route get ADDRESS`.
+    ///
+    /// - Returns: false when `milliseconds` passed first.
+    func awaitLocal(_ addresses: [IPAddress], milliseconds: Int) throws(NetlinkError) -> Bool
+
     // MARK: Parameters
 
     /// Whether packets of a family are forwarded between the namespace's links. Equivalent: `ip netconf show`, of `all`.

@@ -38,6 +38,16 @@ extension MessageBuilder {
         putHeader(header)
     }
 
+    /// Asks by which route packets to an address go.
+    mutating func appendGetRoute(_ address: IPAddress) {
+        begin(RTM_GETROUTE, flags: NLM_F_REQUEST)
+        var header = rtmsg()
+        header.rtm_family = address.family.number
+        header.rtm_dst_len = UInt8(truncatingIfNeeded: address.family.bits)
+        putHeader(header)
+        put(RTA_DST.number, address)
+    }
+
     mutating func appendAdd(_ route: Route) {
         // IPv6 has no "behind": beside a route of the same metric it would become one of its next hops.
         let isAlone = route.destination.family == .ipv6 && route.metric == nil
@@ -83,6 +93,9 @@ extension MessageBuilder {
         if table > UInt8.max { put(RTA_TABLE.number, table) }
     }
 }
+
+/// Whether an `RTM_NEWROUTE` message is about an address of the namespace's own (`RTN_LOCAL`).
+func isLocalRoute(_ payload: RawSpan) -> Bool? { payload.integer(UInt8.self, at: 7).map { Int($0) == RTN_LOCAL } }
 
 extension Route {
     /// Appends the routes an `RTM_NEWROUTE` or `RTM_DELROUTE` message holds: none unless unicast and outside the local

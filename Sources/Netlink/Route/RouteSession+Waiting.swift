@@ -1,4 +1,5 @@
 internal import CLinux
+public import NetworkTypes
 internal import System
 
 extension RouteSession {
@@ -20,6 +21,34 @@ extension RouteSession {
         return try awaitChange(UInt32(RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR), milliseconds) {
             () throws(NetlinkError) in
             condition(try self.addresses(link: index)) ? true : nil
+        }
+    }
+
+    /// Waits until packets to addresses of the namespace's own are taken in. Equivalent: `ip route get ADDRESS`.
+    public func awaitLocal(_ addresses: [IPAddress], milliseconds: Int) throws(NetlinkError) -> Bool {
+        var waiting: [IPAddress] = []
+        for address in addresses where try !isLocal(address) { waiting.append(address) }
+        if waiting.isEmpty { return true }
+        // An IPv6 address is told of anew when its route is there.
+        return try awaitChange(UInt32(RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR), milliseconds) {
+            () throws(NetlinkError) in
+            for address in waiting where try !self.isLocal(address) { return nil }
+            return true
+        }
+    }
+
+    private func isLocal(_ address: IPAddress) throws(NetlinkError) -> Bool {
+        do {
+            return try session.query {
+                $0.appendGetRoute(address)
+            } decode: { _, payload in
+                isLocalRoute(payload)
+            }
+        } catch {
+            // No route at all, or one that says so.
+            let nowhere: [Errno] = [Errno(rawValue: ENETUNREACH), Errno(rawValue: EHOSTUNREACH), .invalidArgument, .permissionDenied]
+            if nowhere.contains(error.errno) { return false }
+            throw NetlinkError(error, "read route", "to \(address)")
         }
     }
 
