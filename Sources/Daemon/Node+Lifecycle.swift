@@ -14,7 +14,17 @@ extension Node {
     private static let spareMemory = 6 << 20
 
     func leave() {
+        guard !isLeaving else { return }
         isLeaving = true
+        let cluster = cluster
+        // The tables first: while the others still take us for a member they hear us.
+        Task {
+            await cluster.sayFarewell()
+            await self.leaveMembership()
+        }
+    }
+
+    private func leaveMembership() {
         if agent != nil { return leaveAgent() }
         give(.command(.leave))
     }

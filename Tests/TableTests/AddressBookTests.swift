@@ -138,4 +138,28 @@ import Testing
             for entry in programmed.values { #expect(admitted[entry.host]?.row.vtep == entry.vtep) }
         }
     }
+
+    @Test func whatIsHeldElsewhereIsSeen() throws {
+        var book = AddressBook(host: own.host)
+        for change in [
+            change(.appeared, endpoint(own, 0, "10.0.0.2/24")), change(.appeared, endpoint(hosts[0], 1, "10.0.0.3/24")),
+            change(.appeared, endpoint(hosts[1], 2, "10.0.0.5/24"), suspended: true),
+            change(.appeared, endpoint(hosts[1], 3, "10.0.0.9/24")),
+        ] { _ = book.apply(change) }
+        func elsewhere(_ first: String, _ last: String) -> [IPAddress] {
+            book.liveElsewhere(address(first), address(last), on: net)
+        }
+        #expect(book.liveHolder(of: address("10.0.0.2"), on: net) == nil, "our own")
+        #expect(book.liveHolder(of: address("10.0.0.3"), on: net)?.host == hosts[0].host)
+        #expect(book.liveHolder(of: address("10.0.0.5"), on: net) == nil, "its host does not answer")
+        #expect(elsewhere("10.0.0.2", "10.0.0.4") == [address("10.0.0.3")])
+        #expect(elsewhere("10.0.0.0", "10.255.0.0") == [address("10.0.0.3"), address("10.0.0.9")])
+        #expect(elsewhere("10.0.0.4", "10.0.0.8").isEmpty)
+        let span = AddressSpan(family: .ipv4, numbers: address("10.0.0.3").number...address("10.0.0.9").number)
+        #expect(span.without(elsewhere("10.0.0.3", "10.0.0.9")).map(\.description) == ["10.0.0.4-10.0.0.8"])
+        #expect(span.without([]) == [span])
+        #expect(AddressSpan(address("10.0.0.3")).without([address("10.0.0.3")]).isEmpty)
+        let parts = span.without([address("10.0.0.1"), address("10.0.0.5"), address("10.0.0.6")])
+        #expect(parts.map(\.description) == ["10.0.0.3-10.0.0.4", "10.0.0.7-10.0.0.9"])
+    }
 }

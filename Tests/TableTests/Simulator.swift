@@ -154,6 +154,7 @@ final class Simulator {
     /// Leaves the cluster for good, or until it is started again.
     func leave(_ number: Int) {
         hosts[number].hasLeft = true
+        give(.farewell(token: nil), to: number)
         crash(number)
     }
 
@@ -318,6 +319,7 @@ final class Simulator {
         case .refused(let token, let refusal):
             host.waiting[token] = nil
             breaches.append("a change was refused: \(refusal)")
+        case .departed: break
         case .notice(let notice): if notices.count < 10_000 { notices.append(notice) }
         }
     }

@@ -140,6 +140,21 @@ public struct AddressSpan: Hashable, Sendable {
     public func contains(_ address: IPAddress) -> Bool {
         address.family == first.family && first <= address && address <= last
     }
+
+    /// What is left of it without some addresses, which are in order.
+    public func without(_ addresses: [IPAddress]) -> [AddressSpan] {
+        var parts: [AddressSpan] = []
+        var next = first.number
+        for address in addresses where contains(address) && address.number >= next {
+            if address.number > next {
+                parts.append(AddressSpan(family: first.family, numbers: next...(address.number - 1)))
+            }
+            guard address != last else { return parts }
+            next = address.number + 1
+        }
+        parts.append(AddressSpan(family: first.family, numbers: next...last.number))
+        return parts
+    }
 }
 
 extension AddressSpan: CustomStringConvertible {

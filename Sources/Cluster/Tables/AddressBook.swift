@@ -182,6 +182,27 @@ public struct AddressBook: Sendable {
         strongest(books[network]?.claims[address]).map { ($0.host, $0.endpoint) }
     }
 
+    /// The live endpoint of another host that has an address: its host and its record's key; nil when none has.
+    public func liveHolder(of address: IPAddress, on network: NetworkID) -> (host: HostID, endpoint: [UInt8])? {
+        let claims = books[network]?.claims[address]?.filter { $0.host != host && !$0.isSuspended }
+        return strongest(claims).map { ($0.host, $0.endpoint) }
+    }
+
+    /// The addresses between two of one family, both included, that live endpoints of other hosts have, in order.
+    public func liveElsewhere(_ first: IPAddress, _ last: IPAddress, on network: NetworkID) -> [IPAddress] {
+        guard let claims = books[network]?.claims, !claims.isEmpty, first.family == last.family, first <= last else {
+            return []
+        }
+        // The shorter way: by the addresses of a small block, or by the claims in a large one.
+        let candidates: [IPAddress]
+        if last.number - first.number < UInt128(claims.count) {
+            candidates = (first.number...last.number).map { IPAddress(family: first.family, number: $0) }
+        } else {
+            candidates = claims.keys.filter { $0.family == first.family && first <= $0 && $0 <= last }.sorted()
+        }
+        return candidates.filter { liveHolder(of: $0, on: network) != nil }
+    }
+
     /// The other hosts on a network, by host id.
     public func members(of network: NetworkID) -> [Member] {
         (books[network]?.members.values).map { $0.sorted { $0.host < $1.host } } ?? []

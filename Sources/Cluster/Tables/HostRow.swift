@@ -12,17 +12,20 @@ public struct HostRow: Hashable, Sendable {
     public var suiteVersion: String
     /// Its name, for people; at most 255 bytes.
     public var nodeName: String
+    /// Whether it takes its leave by a signed word: membership's word alone, which nobody has signed, then ends nothing.
+    public var signsFarewell: Bool
 
     /// Makes a row.
     public init(
         publicKey: [UInt8], addresses: [IPAddress] = [], underlayMTU: UInt32 = 0, suiteVersion: String = "",
-        nodeName: String = ""
+        nodeName: String = "", signsFarewell: Bool = false
     ) {
         self.publicKey = publicKey
         self.addresses = addresses
         self.underlayMTU = underlayMTU
         self.suiteVersion = suiteVersion
         self.nodeName = nodeName
+        self.signsFarewell = signsFarewell
     }
 
     /// The value of the record.
@@ -33,6 +36,7 @@ public struct HostRow: Hashable, Sendable {
         if underlayMTU != 0 { fields.add(3, number: UInt64(underlayMTU)) }
         if !suiteVersion.isEmpty { fields.add(4, suiteVersion) }
         if !nodeName.isEmpty { fields.add(5, nodeName) }
+        if signsFarewell { fields.add(6, number: 1) }
         return fields.bytes
     }
 
@@ -55,6 +59,9 @@ public struct HostRow: Hashable, Sendable {
             case 5:
                 guard let text = field.text() else { return nil }
                 nodeName = text
+            case 6:
+                guard let number = field.number() else { return nil }
+                signsFarewell = number != 0
             default: break
             }
         }

@@ -34,7 +34,7 @@ extension Replica {
     }
 
     /// Signs, journals and announces a change of ours.
-    private mutating func commit(_ key: RecordKey, value: [UInt8]?, hash: UInt64) {
+    mutating func commit(_ key: RecordKey, value: [UInt8]?, hash: UInt64) {
         version = Version(incarnation: version.incarnation, counter: version.counter &+ 1)
         let unsigned = Record(
             key: key, owner: host, version: version, isTombstone: value == nil, value: value ?? [], signature: [])

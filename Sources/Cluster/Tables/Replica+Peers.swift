@@ -8,6 +8,7 @@ extension Replica {
         if status == .forgotten {
             if before == .alive { stop(host, suspends: true) }
             peers[host] = nil
+            if departed[host] == nil { farewells.remove(host) }
             return
         }
         if peers[host] == nil { peers[host] = newPeer() }
@@ -16,8 +17,9 @@ extension Replica {
         case .alive where before != .alive: appear(host)
         case .failed where before != .failed: stop(host, suspends: true)
         case .left where before != .left:
-            stop(host, suspends: false)
-            depart(host)
+            let isBelieved = believesLeaving(of: host)
+            stop(host, suspends: !isBelieved)
+            if isBelieved, departed[host] == nil { depart(host) }
         default: break
         }
     }
@@ -27,6 +29,7 @@ extension Replica {
     private mutating func appear(_ host: HostID) {
         alive.insert(host, at: alive.firstIndex { $0 > host } ?? alive.count)
         departed[host] = nil
+        farewells.remove(host)
         suspend(host, false)
         sendSummary(to: host)
         if appeared.isEmpty { setTimer(.appearances, in: .milliseconds(50) + random.part(of: .milliseconds(100))) }
@@ -60,7 +63,7 @@ extension Replica {
     }
 
     /// The rows of a host go, and do not come back from others.
-    private mutating func depart(_ owner: HostID) {
+    mutating func depart(_ owner: HostID) {
         let isSuspended = table.owners[owner]?.isSuspended ?? false
         if departed[owner] == nil, departed.count < settings.owners {
             setTimer(.departed(owner), in: settings.departedLifetime)
@@ -76,6 +79,7 @@ extension Replica {
     mutating func forgetDeparted(_ owner: HostID) {
         guard departed[owner] != nil, peers[owner]?.status == .left else {
             departed[owner] = nil
+            farewells.remove(owner)
             return
         }
         setTimer(.departed(owner), in: settings.departedLifetime)

@@ -166,6 +166,9 @@ extension Replica {
         store(
             record, hash: hash, life: life, previous: held.flatMap { $0.isLive ? $0.record : nil },
             isSuspended: isSuspended)
+        if record.key == .host, let slot = table[owner, scope, hash] {
+            heardOfHost(record, publicKey: publicKey, slot: slot)
+        }
         return .taken
     }
 

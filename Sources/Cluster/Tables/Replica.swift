@@ -36,6 +36,8 @@ public struct Replica: Sendable {
     var members: [NetworkID: [HostID]] = [:]
     /// Owners whose rows are refused up to an incarnation.
     var departed: [HostID: UInt64] = [:]
+    /// Hosts whose leaving is believed: they signed it, or are of a release that does not sign.
+    var farewells: Set<HostID> = []
 
     // The hosts.
     var peers: [HostID: Peer] = [:]
@@ -83,6 +85,7 @@ public struct Replica: Sendable {
         case .start: start()
         case .peer(let host, let status): note(host, status)
         case .message(let body, let source, let overStream): receive(body, from: source, overStream: overStream)
+        case .farewell(let token): sayFarewell(token)
         case .outrun(let incarnation): outrun(by: incarnation)
         case .timer: break
         case .change(let change, let token): apply([change], token: token)

@@ -17,6 +17,8 @@ public enum ReplicaDirective: Sendable {
     /// Write this incarnation to the journal in place of the one given at the start, on disk before any send that follows:
     /// others know rows of ours that are newer than what we have.
     case persistIncarnation(UInt64)
+    /// A host took its leave by a signed word; its rows are gone.
+    case departed(HostID)
     /// The changes with this token reached `acknowledged` of the `peers` live hosts concerned; less than all when the
     /// deadline passed or hosts failed meanwhile.
     case settled(token: UInt64, acknowledged: Int, peers: Int)

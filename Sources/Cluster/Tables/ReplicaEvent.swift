@@ -7,6 +7,9 @@ public enum ReplicaEvent: Sendable {
     /// The opened body of a frame of a host came in, by datagram or over a stream. The shell has checked that the frame
     /// is from a host with the group's key and is no replay.
     case message([UInt8], from: HostID, overStream: Bool)
+    /// This host leaves on purpose: it signs that its rows are gone, and `ReplicaDirective.settled` answers. Its journal keeps
+    /// them for the next start.
+    case farewell(token: UInt64?)
     /// Another host has heard of a later run of this host than this one: nothing of this one is believed there until it goes
     /// on above.
     case outrun(incarnation: UInt64)
@@ -24,7 +27,8 @@ public enum PeerStatus: Hashable, Sendable {
     case alive
     /// It does not answer: its rows are suspended.
     case failed
-    /// It left on purpose: its rows are removed.
+    /// It left on purpose, as membership says: its rows are removed if the host has signed that, or if it is of a release that
+    /// does not; otherwise they are suspended.
     case left
     /// Membership dropped it from its own table.
     case forgotten

@@ -40,7 +40,7 @@ extension ClusterNode {
             return log.error("no address blocks: \(error)", metadata: ["network": "\(network.identity.name)"])
         }
         network.blockEvents = peers.values.sorted { $0.id < $1.id }.map {
-            .peer($0.id, BlockAllocator.Standing($0.status))
+            .peer($0.id, standing($0.id, $0.status))
         }
         network.isWritingBlocks = false
         // The allocator before this one asked for them, and this one counts anew.
@@ -174,7 +174,7 @@ extension ClusterNode {
                 guard case .success(let addresses) = result else { return }
                 bound.value.knownUse = addresses.count
                 bound.value.endedSince = 0
-                node.give(.command(.usage(addresses)), to: bound.value)
+                node.give(.command(.usage(node.used(addresses, bound.value))), to: bound.value)
                 node.returnUnusedLoans(bound.value, reserved: addresses)
             }
         }
@@ -204,7 +204,7 @@ extension ClusterNode {
         guard let addresses = try? await value(of: reservations(network)) else { return }
         network.knownUse = addresses.count
         network.endedSince = 0
-        give(.command(.usage(addresses)), to: network)
+        give(.command(.usage(used(addresses, network))), to: network)
     }
 
     /// Gives the allocator a message of another host. While addresses are being given up, it is told first which ones are.
@@ -213,7 +213,9 @@ extension ClusterNode {
         let bound = NIOLoopBound(network, eventLoop: loop)
         reservations(network).whenComplete { result in
             self.assumeIsolated { node in
-                if case .success(let addresses) = result { node.give(.command(.usage(addresses)), to: bound.value) }
+                if case .success(let addresses) = result {
+                    node.give(.command(.usage(node.used(addresses, bound.value))), to: bound.value)
+                }
                 node.give(.message(message, from: host), to: bound.value)
             }
         }

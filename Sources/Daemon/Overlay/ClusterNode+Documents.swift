@@ -79,9 +79,9 @@ extension ClusterNode {
         if let network {
             object["Namespace"] = .string(network.isOn ? network.identity.namespacePath : "")
             if !network.lockHolder.isEmpty { object["LockHolder"] = .string(network.lockHolder) }
-            if !network.oversizedText.isEmpty {
-                object["Warnings"] = [.string("\(network.oversizedText); \(Self.sizeRemedy)")]
-            }
+            var warnings = contests(network)
+            if !network.oversizedText.isEmpty { warnings.append("\(network.oversizedText); \(Self.sizeRemedy)") }
+            if !warnings.isEmpty { object["Warnings"] = .array(warnings.map { .string($0) }) }
             if let fault = network.fault { object["Fault"] = .string(fault) }
             if !network.unknownPorts.isEmpty {
                 object["UnknownLinks"] = .array(network.unknownPorts.map { .string($0) })

@@ -21,9 +21,10 @@ extension ClusterNode {
             }
             return prefix
         }
-        guard !addresses.isEmpty else { throw ControlFault(400, "addresses: none given", code: 7) }
+        guard !addresses.isEmpty else { throw ControlFault(400, "addresses: none given", remedy: "give at least one", code: 7) }
         guard let mac = try request.member("mac").string().flatMap({ MACAddress($0) }) else {
-            throw ControlFault(400, "mac: expected a MAC address", code: 7)
+            throw ControlFault(
+                400, "mac: expected a MAC address", remedy: "write it as 02:42:c0:a8:00:02", code: 7)
         }
         let local = LocalEndpoint(
             identity: identity, containerID: try request.member("containerID").string() ?? "",
@@ -32,6 +33,7 @@ extension ClusterNode {
         let row = EndpointRow(
             addresses: addresses, mac: mac, containerID: local.containerID, interface: local.interface,
             names: try request.member("names").strings(), aliases: try request.member("aliases").strings())
+        try Self.check(row)
         if try request.member("blocks").bool() ?? false,
             let lost = local.addresses.first(where: { !isOurs($0, local.id, network) })
         {
@@ -40,6 +42,7 @@ extension ClusterNode {
             throw ControlFault(
                 409, "\(lost) \(what): the ADD took too long, or outlived a swiftletd", remedy: "try again", code: 11)
         }
+        for address in local.addresses { try refuseHeldElsewhere(address, for: local.id, network) }
         let outcome = await put(local, row, network)
         ended(local.id, network)
         fillUsageSoon(network)
@@ -57,6 +60,30 @@ extension ClusterNode {
             "endpointID": .string(local.id), "acknowledged": .integer(Int64(acknowledged)),
             "peers": .integer(Int64(peers)),
         ]
+    }
+
+    /// Refuses what the others could not read: they would have no row at all.
+    private static func check(_ row: EndpointRow) throws {
+        let lists = [
+            ("addresses", row.addresses.count), ("names", row.names.count), ("aliases", row.aliases.count),
+        ]
+        for (key, count) in lists where count > EndpointRow.listLimit {
+            throw ControlFault(
+                400, "\(key): \(count) of them, more than \(EndpointRow.listLimit)", remedy: "give fewer", code: 7)
+        }
+        let texts =
+            [("containerID", row.containerID), ("ifname", row.interface)] + row.names.map { ("names", $0) }
+            + row.aliases.map { ("aliases", $0) }
+        for (key, text) in texts
+        where text.utf8.count > 255 || text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
+            throw ControlFault(
+                400, "\(key): '\(text.prefix(32))' is longer than 255 bytes, or has control characters",
+                remedy: "use a shorter, plain text", code: 7)
+        }
+        guard row.mac.isUnicast else {
+            throw ControlFault(
+                400, "mac: \(row.mac) is not the address of one interface", remedy: "clear its lowest bit", code: 7)
+        }
     }
 
     /// Makes an endpoint of this host known: to the journal, to the others.

@@ -231,13 +231,20 @@ extension ClusterNode {
                 await returnUnusedLoans(network, except: endpoint)
             }
             for address in wanted {
+                try refuseHeldElsewhere(address, for: endpoint, network)
                 let outcome = await ask(network) { .borrow(address, token: $0) }
                 try check(outcome, "\(address) cannot be used on this host")
             }
             guard let allocator = network.allocator, allocator.ranges.indices.contains(index) else {
                 throw ControlFault(500, "network '\(network.identity.name)' has no address blocks", code: Self.tryAgain)
             }
-            var spans = allocator.ranges[index].spans
+            var spans = withoutHeldElsewhere(allocator.ranges[index].spans, network)
+            guard !spans.isEmpty || !wanted.isEmpty else {
+                throw ControlFault(
+                    503, "no address of \(subnet.prefix) for this host: containers of other hosts have all of its blocks",
+                    remedy: "look at the warnings of swiftlet network inspect \(network.identity.name)",
+                    code: Self.tryAgain)
+            }
             for address in wanted where !spans.contains(where: { $0.contains(address) }) {
                 spans.append(AddressSpan(address))
             }

@@ -16,6 +16,7 @@ extension ClusterNode {
     /// Takes in a change of the tables.
     func changed(_ change: RowChange) {
         if change.row.record.kind == .network { changedDefinition(change) }
+        defer { noteContest(change) }
         for difference in book.apply(change) {
             switch difference {
             case .program(let id, let entry): note(entry, entry.address.address, id)

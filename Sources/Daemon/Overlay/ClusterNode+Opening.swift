@@ -82,7 +82,8 @@ extension ClusterNode {
         kernel.run(on: loop) { try $0.underlay(address: address, interface: interface) }.whenComplete { result in
             self.assumeIsolated { node in
                 var row = HostRow(
-                    publicKey: node.key.publicKey, suiteVersion: suiteVersion, nodeName: node.settings.name)
+                    publicKey: node.key.publicKey, suiteVersion: suiteVersion, nodeName: node.settings.name,
+                    signsFarewell: true)
                 switch result {
                 case .success(let underlay):
                     row.addresses = [underlay.address]
@@ -166,8 +167,25 @@ extension ClusterNode {
 
     private func tell(_ host: HostID, _ status: PeerStatus) {
         give(.peer(host, status))
+        let standing = standing(host, status)
+        for network in networks.values where network.allocator != nil { give(.peer(host, standing), to: network) }
+    }
+
+    /// What the block allocators are told of a host. Membership's word that it left is signed by nobody; the host's own is.
+    func standing(_ host: HostID, _ status: PeerStatus) -> BlockAllocator.Standing {
+        switch status {
+        case .alive: .alive
+        case .forgotten: .forgotten
+        case .left, .failed: replica.hasLeft(host) ? .left : .failed
+        }
+    }
+
+    /// A host took its leave by a signed word.
+    func departed(_ host: HostID) {
+        log.info("a host took its leave", metadata: ["host": "\(hostName(host))"])
+        guard let status = peers[host]?.status, status != .alive else { return }
         for network in networks.values where network.allocator != nil {
-            give(.peer(host, BlockAllocator.Standing(status)), to: network)
+            give(.peer(host, standing(host, status)), to: network)
         }
     }
 
@@ -192,17 +210,6 @@ extension ClusterNode {
         case .malformed, .throttled, .unacknowledged: log.info("tables: \(notice)")
         case .journalBehind: log.warning("the journal is older than what others have of us: \(notice)")
         default: log.warning("tables: \(notice)")
-        }
-    }
-}
-
-extension BlockAllocator.Standing {
-    init(_ status: PeerStatus) {
-        switch status {
-        case .alive: self = .alive
-        case .failed: self = .failed
-        case .left: self = .left
-        case .forgotten: self = .forgotten
         }
     }
 }

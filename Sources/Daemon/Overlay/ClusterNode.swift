@@ -124,15 +124,30 @@ actor ClusterNode {
 
     /// Changes rows of ours; the answer comes when they are on the disk and with all live hosts concerned, or when the
     /// time for that has passed.
-    func change(_ changes: [RecordChange]) async -> ChangeOutcome {
+    func change(_ changes: [RecordChange]) async -> ChangeOutcome { await change { .changes(changes, token: $0) } }
+
+    /// Gives the tables an event that changes rows of ours, and waits for the answer.
+    private func change(_ event: (UInt64) -> ReplicaEvent) async -> ChangeOutcome {
         let token = token()
+        let event = event(token)
         return await withCheckedContinuation { continuation in
             changesWaiting[token] = { continuation.resume(returning: $0) }
             changeBeingMade = token
             defer { changeBeingMade = nil }
-            give(.changes(changes, token: token))
+            give(event)
         }
     }
+
+    /// Signs that this host leaves; returns when all live hosts have that, or soon after.
+    func sayFarewell() async {
+        let deadline = clock() + Self.farewellLimit
+        _ = await change { .farewell(token: $0) }
+        while replica.isUnderWay(.host), clock() < deadline {
+            try? await loop.scheduleTask(in: .milliseconds(10)) {}.futureResult.get()
+        }
+    }
+
+    private static let farewellLimit: UInt64 = 1_000_000_000
 
     private func carryOut(_ directive: ReplicaDirective) {
         switch directive {
@@ -156,6 +171,7 @@ actor ClusterNode {
         case .persistIncarnation(let incarnation):
             write([JournalChange(JournalKey(.start), start.moved(to: incarnation).journaled)])
             afterDisk { $0.transport?.rise(to: incarnation) }
+        case .departed(let host): departed(host)
         case .settled(let token, let acknowledged, let peers):
             afterDisk { node in
                 let failure = node.unsavedChanges.removeValue(forKey: token)

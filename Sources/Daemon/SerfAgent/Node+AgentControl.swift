@@ -6,6 +6,13 @@ internal import System
 
 /// The control API where the engine is a serf agent: the same requests and answers, carried out by the agent.
 extension Node {
+    private func haveAgentLeave(_ later: @escaping Answer) {
+        askAgent("leave") { reply in
+            self.assumeIsolated { $0.left.succeed() }
+            later(ControlResponse(["left": .bool(reply.error.isEmpty)]))
+        }
+    }
+
     /// Answers what the agent carries out; nil for everything else.
     func answerByAgent(_ request: ControlRequest, _ later: @escaping Answer) throws -> ControlReply? {
         switch (request.method, request.path) {
@@ -20,9 +27,10 @@ extension Node {
             forward("join", ["Existing": .texts(peers), "Replay": .bool(false)], hasBody: true, later)
         case ("POST", "/v1/leave"):
             isLeaving = true
-            askAgent("leave") { reply in
-                self.assumeIsolated { $0.left.succeed() }
-                later(ControlResponse(["left": .bool(reply.error.isEmpty)]))
+            let cluster = cluster
+            Task {
+                await cluster.sayFarewell()
+                await self.haveAgentLeave(later)
             }
         case ("POST", "/v1/force-leave"):
             let document = try request.document()
