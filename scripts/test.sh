@@ -6,7 +6,7 @@
 #
 # --long      full-size fuzzing and soaking (SWIFTLET_LONG=1)
 # --filter X  only the section X (lint, build, swift, install, conf, podman, containerd, nerdctl, firewalld, overlay,
-#             parity, demo, bench) or, for any other X, only the Swift tests that match X
+#             parity, demo, upgrade, bench) or, for any other X, only the Swift tests that match X
 #
 # What failed is repeated after the summary; the last line is `N passed, M failed, K skipped`. Each skip is printed with
 # its reason. Needs root.
@@ -14,7 +14,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib/common.sh"
 
-sections=(lint build swift install conf podman containerd nerdctl firewalld overlay parity demo bench)
+sections=(lint build swift install conf podman containerd nerdctl firewalld overlay parity demo upgrade bench)
 filter=
 passed=0
 failed=0
@@ -261,6 +261,10 @@ main() {
     if wanted overlay; then scripted overlay-runtimes 400 "$root/scripts/test-overlay-runtimes.sh" "$ours"; fi
     if wanted parity; then scripted parity 400 "$root/scripts/test-parity.sh" "$ours" "$reference"; fi
     if wanted demo; then scripted demo 240 "$root/scripts/demo.sh" --plugins "$ours"; fi
+    # Builds the release before this one.
+    if [ -n "${SWIFTLET_LONG:-}" ] && wanted upgrade; then
+        step upgrade 3000 "$root/scripts/test-upgrade.sh" || true
+    fi
     if wanted bench; then benches; fi
 
     say

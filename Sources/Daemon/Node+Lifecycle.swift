@@ -20,7 +20,7 @@ extension Node {
         // The tables first: while the others still take us for a member they hear us.
         Task {
             await cluster.sayFarewell()
-            await self.leaveMembership()
+            self.leaveMembership()
         }
     }
 

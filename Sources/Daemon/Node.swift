@@ -61,6 +61,8 @@ actor Node {
     var unanswered = OpenQueries()
     var refusal: String?
     var warned: [WireFault: Nanoseconds] = [:]
+    /// The protocols of members that we cannot speak with, by name, as they were warned of.
+    var foreignProtocols: [String: String] = [:]
     var isLeaving = false
     let left: EventLoopPromise<Void>
     var savedMemory = Instance.Memory()

@@ -9,9 +9,12 @@ final class Hosts {
 
     /// Makes the hosts and starts their daemons; all but the first join the first.
     ///
-    /// - Parameter ipv6: whether the daemons, and with them VXLAN, use IPv6.
+    /// - Parameters:
+    ///   - ipv6: whether the daemons, and with them VXLAN, use IPv6.
+    ///   - programs: the daemons' executables, by host; this build's for hosts beyond them.
     init(
-        _ count: Int = 3, mtu: Int = 1500, ipv6: Bool = false, configuration: Value = [:], keys: [String] = []
+        _ count: Int = 3, mtu: Int = 1500, ipv6: Bool = false, configuration: Value = [:], keys: [String] = [],
+        programs: [String] = []
     ) throws {
         let underlay = try Underlay(hosts: count, containers: 0, mtu: mtu)
         self.underlay = underlay
@@ -19,6 +22,7 @@ final class Hosts {
             OverlayHost($0.offset, underlay.address($0.offset, ipv6: ipv6), $0.element)
         }
         for host in hosts {
+            if programs.indices.contains(host.index) { host.program = programs[host.index] }
             try host.lab.write("/run/swiftletd.json", configuration.text())
             if host.index > 0 { host.arguments = ["--join", hosts[0].address] }
             if !keys.isEmpty {
@@ -63,6 +67,8 @@ final class OverlayHost {
     let address: String
     let lab: Lab
     var arguments: [String] = []
+    /// The daemon's executable.
+    var program = Cluster.swiftletd
     private var pid = 0
 
     init(_ index: Int, _ address: String, _ lab: Lab) {
@@ -81,7 +87,7 @@ final class OverlayHost {
     func startDaemon(milliseconds: Int = 30_000) throws {
         let line =
             [
-                Cluster.swiftletd, "--config", "/run/swiftletd.json", "--node", name, "--bind", address, "--state-dir",
+                program, "--config", "/run/swiftletd.json", "--node", name, "--bind", address, "--state-dir",
                 "/run/state", "--profile", "fast",
             ] + arguments
         let script = """

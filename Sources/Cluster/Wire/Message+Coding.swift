@@ -75,8 +75,8 @@ extension Message {
             guard length <= UInt32(body.count) else { throw .length }
             var content = try reader.part(Int(length))
             guard let type else { continue }
+            // What a later version adds at the end of a message is passed over.
             messages.append(try read(type, from: &content, host: host))
-            guard content.remaining == 0 else { throw .length }
         }
         return messages
     }

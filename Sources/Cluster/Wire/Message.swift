@@ -1,7 +1,7 @@
 internal import StateMachine
 
 /// The messages of the tables. A body is `Replica.protocolByte` and any number of messages: type (1 byte), length (4 bytes)
-/// and content. Types that are not known are skipped.
+/// and content. Types that are not known are skipped, and so is what follows the content that is known.
 enum MessageType: UInt8 {
     case rows = 1
     case ack = 2

@@ -56,8 +56,11 @@ extension ClusterNode {
         }
         for (key, value) in journal.entries where key.kind == JournalKey.Kind.endpoint.rawValue {
             let id = String(decoding: key.name, as: UTF8.self)
-            guard let endpoint = LocalEndpoint(id: id, journaled: value), let network = network(named: endpoint.network)
-            else { continue }
+            guard let endpoint = LocalEndpoint(id: id, journaled: value) else {
+                log.error("journal: an endpoint in a form this version does not know is left out")
+                continue
+            }
+            guard let network = network(named: endpoint.network) else { continue }
             network.endpoints[endpoint.id] = endpoint
             network.isOn = true
         }

@@ -143,7 +143,7 @@ actor ClusterNode {
         let deadline = clock() + Self.farewellLimit
         _ = await change { .farewell(token: $0) }
         while replica.isUnderWay(.host), clock() < deadline {
-            try? await loop.scheduleTask(in: .milliseconds(10)) {}.futureResult.get()
+            try? await value(of: loop.scheduleTask(in: .milliseconds(10)) {}.futureResult)
         }
     }
 

@@ -27,7 +27,7 @@ struct LocalEndpoint: Equatable, Sendable {
     /// The journal's entry: JSON.
     var journaled: [UInt8] {
         var object = Object([
-            ("network", .string(network)), ("containerID", .string(containerID)), ("ifname", .string(interface)),
+            ("version", .integer(DocumentVersion.current)), ("network", .string(network)), ("containerID", .string(containerID)), ("ifname", .string(interface)),
             ("addresses", .array(addresses.map { .string("\($0)") })),
         ])
         if let link { object["link"] = .string(link) }
@@ -37,6 +37,7 @@ struct LocalEndpoint: Equatable, Sendable {
     init?(id: String, journaled bytes: [UInt8]) {
         guard let value = try? Value(parsing: bytes) else { return nil }
         let reader = Reader(value)
+        guard DocumentVersion.isKnown(reader) else { return nil }
         guard let network = try? reader.member("network").string(),
             let containerID = try? reader.member("containerID").string(),
             let interface = try? reader.member("ifname").string()

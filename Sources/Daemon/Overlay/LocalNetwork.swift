@@ -56,7 +56,7 @@ struct LocalNetwork: Equatable, Sendable {
     /// The journal's entry: JSON, the row in base64.
     var journaled: [UInt8] {
         var object = Object([
-            ("row", .string(Base64.encode(row.encoded))), ("announced", .bool(isAnnounced)), ("kept", .bool(isKept)),
+            ("version", .integer(DocumentVersion.current)), ("row", .string(Base64.encode(row.encoded))), ("announced", .bool(isAnnounced)), ("kept", .bool(isKept)),
         ])
         if let interface { object["interface"] = .string(interface) }
         if let vtep { object["vtep"] = .string("\(vtep)") }
@@ -73,6 +73,7 @@ struct LocalNetwork: Equatable, Sendable {
     init?(journaled bytes: [UInt8]) {
         guard let value = try? Value(parsing: bytes) else { return nil }
         let reader = Reader(value)
+        guard DocumentVersion.isKnown(reader) else { return nil }
         guard let text = (try? reader.member("row").string()) ?? nil, let bytes = Base64.decode(text),
             let row = NetworkRow(decoding: bytes)
         else { return nil }

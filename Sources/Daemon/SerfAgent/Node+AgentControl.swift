@@ -30,7 +30,7 @@ extension Node {
             let cluster = cluster
             Task {
                 await cluster.sayFarewell()
-                await self.haveAgentLeave(later)
+                self.haveAgentLeave(later)
             }
         case ("POST", "/v1/force-leave"):
             let document = try request.document()
