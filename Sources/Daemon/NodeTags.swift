@@ -106,7 +106,8 @@ extension Node {
 extension ClusterNode.Peer {
     /// The host a member's tags tell of; nil for members without them, such as serf agents.
     init?(_ member: Member, _ change: MemberChange) {
-        guard let version = member.tags["sw"], ClusterProtocol.own.isSpoken(by: version), let id = member.tags["id"].flatMap({ HostID($0) }),
+        guard let version = member.tags["sw"], ClusterProtocol.own.isSpoken(by: version),
+            let id = member.tags["id"].flatMap({ HostID($0) }),
             let port = member.tags["cp"].flatMap({ UInt16($0) }), port > 0
         else { return nil }
         let status: PeerStatus =

@@ -16,7 +16,9 @@ struct UpgradeTests {
             let all = try hosts[0].endpoints()
             return try all.values.allSatisfy { $0.hasSuffix(" live") }
                 && hosts.hosts.allSatisfy { host in
-                    let others = all.filter { $0.value != "\(host.name) live" }.keys.map { String($0.prefix { $0 != "/" }) }
+                    let others = all.filter { $0.value != "\(host.name) live" }.keys.map {
+                        String($0.prefix { $0 != "/" })
+                    }
                     return try host.endpoints() == all && Set(host.entries().keys) == Set(others)
                 }
         }
@@ -45,7 +47,8 @@ struct UpgradeTests {
         }
         try turnover("all of the release before")
         let ping = try hosts[0].ping(
-            try #require(hosts[0].endpoints().first { $0.value == "h2 live" }?.key.split(separator: "/").first.map(String.init)),
+            try #require(
+                hosts[0].endpoints().first { $0.value == "h2 live" }?.key.split(separator: "/").first.map(String.init)),
             from: "c1", seconds: 12)
         for (index, what) in ["the first", "the second", "the last"].enumerated() {
             try move(hosts[index], to: Cluster.swiftletd)
@@ -65,7 +68,8 @@ struct UpgradeTests {
 
     @Test func bothKindsOfFarewellAreUnderstood() throws {
         let previous = try #require(Self.previous)
-        let hosts = try Hosts(4, keys: [Self.key], programs: [Cluster.swiftletd, previous, Cluster.swiftletd, previous])
+        let hosts = try Hosts(
+            4, keys: [Self.key], programs: [Cluster.swiftletd, previous, Cluster.swiftletd, previous])
         for host in hosts.hosts { _ = try host.connect("c") }
         try expectAgreement(hosts, "mixed")
         for (leaver, watchers) in [(2, [0, 1, 3]), (3, [0, 1])] {

@@ -26,7 +26,8 @@ extension Replica {
         if farewells.contains(host) { return true }
         // Who says nothing of itself here has nothing to lose; a host of the release before this one does not sign.
         guard table.owners[host] != nil else { return true }
-        guard let row = row(.host, owner: host).flatMap({ HostRow(decoding: $0.record.value) }), !row.signsFarewell else {
+        guard let row = row(.host, owner: host).flatMap({ HostRow(decoding: $0.record.value) }), !row.signsFarewell
+        else {
             return false
         }
         farewells.insert(host)

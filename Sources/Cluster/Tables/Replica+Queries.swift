@@ -20,6 +20,16 @@ extension Replica {
         (table.owners[host]?.buckets ?? []).flatMap { $0.slots.map(\.record) }.sorted { $0.version < $1.version }
     }
 
+    /// All rows, by owner, scope and hash.
+    public func rows() -> [Row] {
+        table.owners.keys.sorted().flatMap { id in
+            guard let owner = table.owners[id] else { return [Row]() }
+            return owner.buckets.flatMap { bucket in
+                bucket.slots.filter(\.isLive).map { Row(record: $0.record, isSuspended: owner.isSuspended) }
+            }
+        }
+    }
+
     /// All rows of a kind, of one network or of all; by owner, then by key.
     public func rows(_ kind: RecordKind, network: NetworkID? = nil) -> [Row] {
         let scope = network.map { RecordKey(kind: kind, network: $0).scope }

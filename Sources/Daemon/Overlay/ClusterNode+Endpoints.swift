@@ -21,7 +21,9 @@ extension ClusterNode {
             }
             return prefix
         }
-        guard !addresses.isEmpty else { throw ControlFault(400, "addresses: none given", remedy: "give at least one", code: 7) }
+        guard !addresses.isEmpty else {
+            throw ControlFault(400, "addresses: none given", remedy: "give at least one", code: 7)
+        }
         guard let mac = try request.member("mac").string().flatMap({ MACAddress($0) }) else {
             throw ControlFault(
                 400, "mac: expected a MAC address", remedy: "write it as 02:42:c0:a8:00:02", code: 7)

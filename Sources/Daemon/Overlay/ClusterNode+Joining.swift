@@ -241,7 +241,8 @@ extension ClusterNode {
             var spans = withoutHeldElsewhere(allocator.ranges[index].spans, network)
             guard !spans.isEmpty || !wanted.isEmpty else {
                 throw ControlFault(
-                    503, "no address of \(subnet.prefix) for this host: containers of other hosts have all of its blocks",
+                    503,
+                    "no address of \(subnet.prefix) for this host: containers of other hosts have all of its blocks",
                     remedy: "look at the warnings of swiftlet network inspect \(network.identity.name)",
                     code: Self.tryAgain)
             }

@@ -13,10 +13,8 @@ extension ClusterNode {
 
     // MARK: Rows that changed
 
-    /// Takes in a change of the tables.
-    func changed(_ change: RowChange) {
-        if change.row.record.kind == .network { changedDefinition(change) }
-        defer { noteContest(change) }
+    /// Takes in a change of who has which address, and of who is on a network.
+    func changedEntries(_ change: RowChange) {
         for difference in book.apply(change) {
             switch difference {
             case .program(let id, let entry): note(entry, entry.address.address, id)

@@ -37,6 +37,8 @@ actor ClusterNode {
 
     var replica: Replica
     var book: AddressBook
+    /// Who is told of rows that change.
+    var followings = ClusterNode.ownFollowings
     var transport: (any ClusterTransport)?
     var peers: [HostID: Peer] = [:]
     var namedPeers: [String: Peer] = [:]

@@ -27,7 +27,8 @@ struct LocalEndpoint: Equatable, Sendable {
     /// The journal's entry: JSON.
     var journaled: [UInt8] {
         var object = Object([
-            ("version", .integer(DocumentVersion.current)), ("network", .string(network)), ("containerID", .string(containerID)), ("ifname", .string(interface)),
+            ("version", .integer(DocumentVersion.current)), ("network", .string(network)),
+            ("containerID", .string(containerID)), ("ifname", .string(interface)),
             ("addresses", .array(addresses.map { .string("\($0)") })),
         ])
         if let link { object["link"] = .string(link) }

@@ -56,7 +56,8 @@ struct LocalNetwork: Equatable, Sendable {
     /// The journal's entry: JSON, the row in base64.
     var journaled: [UInt8] {
         var object = Object([
-            ("version", .integer(DocumentVersion.current)), ("row", .string(Base64.encode(row.encoded))), ("announced", .bool(isAnnounced)), ("kept", .bool(isKept)),
+            ("version", .integer(DocumentVersion.current)), ("row", .string(Base64.encode(row.encoded))),
+            ("announced", .bool(isAnnounced)), ("kept", .bool(isKept)),
         ])
         if let interface { object["interface"] = .string(interface) }
         if let vtep { object["vtep"] = .string("\(vtep)") }
