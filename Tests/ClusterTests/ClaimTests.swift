@@ -12,14 +12,14 @@ import Testing
 struct ClaimTests {
     /// Tells of an endpoint as a plugin does whose addresses come from somewhere else.
     private func publish(
-        _ host: OverlayHost, _ container: String, _ address: String
+        _ host: OverlayHost, _ container: String, _ address: String, link: String? = nil
     ) throws -> (status: Int, document: Value) {
-        try host.request(
-            "POST", "/v1/overlay/endpoints",
-            [
-                "network": "demonet", "containerID": .string(container), "ifname": "eth0",
-                "addresses": [.string("\(address)/24")], "mac": "02:42:c0:a8:00:fe",
-            ])
+        var body: Value = [
+            "network": "demonet", "containerID": .string(container), "ifname": "eth0",
+            "addresses": [.string("\(address)/24")], "mac": "02:42:c0:a8:00:fe",
+        ]
+        if let link { body["link"] = .string(link) }
+        return try host.request("POST", "/v1/overlay/endpoints", body)
     }
 
     private func next(_ address: String, by step: UInt32 = 1) throws -> String {
@@ -64,7 +64,10 @@ struct ClaimTests {
         try hosts.eventually("they do not see each other") {
             try one.endpoints().values.contains("h2 suspended") && two.endpoints().values.contains("h1 suspended")
         }
-        #expect(try publish(two, "byhand", contested).status == 200)
+        // An endpoint whose link is not there is taken back soon.
+        _ = try two.overlay("ip", "link", "add", "byhand0", "type", "veth", "peer", "name", "byhand1")
+        _ = try two.overlay("ip", "link", "set", "byhand0", "master", "br0", "up")
+        #expect(try publish(two, "byhand", contested, link: "byhand0").status == 200)
         #expect(try one.connect("wished", ip: contested) == contested)
         try hosts.wire(1, isUp: true)
         for (host, text) in [

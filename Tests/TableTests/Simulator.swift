@@ -319,7 +319,9 @@ final class Simulator {
         case .refused(let token, let refusal):
             host.waiting[token] = nil
             breaches.append("a change was refused: \(refusal)")
-        case .departed: break
+        case .departed(let other):
+            // It may bring them again.
+            forgetSeen(number) { $0.owner == other }
         case .notice(let notice): if notices.count < 10_000 { notices.append(notice) }
         }
     }

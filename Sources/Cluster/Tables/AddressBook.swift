@@ -188,6 +188,11 @@ public struct AddressBook: Sendable {
         return strongest(claims).map { ($0.host, $0.endpoint) }
     }
 
+    /// Whether an endpoint of this host has an address.
+    public func isHeldHere(_ address: IPAddress, on network: NetworkID) -> Bool {
+        books[network]?.claims[address]?.contains { $0.host == host } ?? false
+    }
+
     /// The addresses between two of one family, both included, that live endpoints of other hosts have, in order.
     public func liveElsewhere(_ first: IPAddress, _ last: IPAddress, on network: NetworkID) -> [IPAddress] {
         guard let claims = books[network]?.claims, !claims.isEmpty, first.family == last.family, first <= last else {

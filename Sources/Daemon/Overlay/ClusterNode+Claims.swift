@@ -7,12 +7,14 @@ internal import Overlay
 /// put back or somebody chose addresses by hand, the tables know better, and an ADD must not take what is in use.
 extension ClusterNode {
     /// Refuses an address that a live endpoint of another host has, unless the endpoint has it already.
-    func refuseHeldElsewhere(_ address: IPAddress, for endpoint: String, _ network: NetworkState) throws {
+    func refuseHeldElsewhere(
+        _ address: IPAddress, for endpoint: String, _ network: NetworkState, status: Int = 503
+    ) throws {
         guard network.endpoints[endpoint]?.addresses.contains(address) != true,
             let holder = holder(of: address, network)
         else { return }
         throw ControlFault(
-            409, "\(address) is in use by \(holder)", remedy: "choose another address, or remove that container",
+            status, "\(address) is in use by \(holder)", remedy: "choose another address, or remove that container",
             code: 11)
     }
 
@@ -42,7 +44,7 @@ extension ClusterNode {
     func noteContest(_ change: RowChange) {
         let record = change.row.record
         guard record.kind == .endpoint, record.owner != key.id, change.event != .gone, change.event != .suspended,
-            !change.row.isSuspended, let network = networks[record.network], !network.endpoints.isEmpty,
+            !change.row.isSuspended, let network = networks[record.network],
             let row = EndpointRow(decoding: record.value)
         else { return }
         for address in row.addresses.map(\.address) {
@@ -59,7 +61,7 @@ extension ClusterNode {
     }
 
     private func contest(over address: IPAddress, _ network: NetworkState) -> String? {
-        guard let holder = holder(of: address, network),
+        guard book.isHeldHere(address, on: network.id), let holder = holder(of: address, network),
             let own = network.endpoints.values.first(where: { $0.addresses.contains(address) })
         else { return nil }
         return "\(address) is in use twice: by container \(own.containerID.prefix(12)) here and by \(holder)"

@@ -44,7 +44,7 @@ extension ClusterNode {
             throw ControlFault(
                 409, "\(lost) \(what): the ADD took too long, or outlived a swiftletd", remedy: "try again", code: 11)
         }
-        for address in local.addresses { try refuseHeldElsewhere(address, for: local.id, network) }
+        for address in local.addresses { try refuseHeldElsewhere(address, for: local.id, network, status: 409) }
         let outcome = await put(local, row, network)
         ended(local.id, network)
         fillUsageSoon(network)
