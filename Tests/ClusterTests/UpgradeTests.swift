@@ -5,9 +5,8 @@ import Testing
 
 /// A rolling upgrade: daemons of the release before this one beside this one, hosts that change over with their containers
 /// and their state directory, and back. `scripts/test-upgrade.sh` says where the release before is.
-@Suite(.serialized, .enabled(if: UpgradeTests.previous != nil && Namespaces.areAvailable, "scripts/test-upgrade.sh"))
+@Suite(.serialized, .enabled(if: PreviousRelease.daemon != nil && Namespaces.areAvailable, "scripts/test-upgrade.sh"))
 struct UpgradeTests {
-    static let previous = Environment.current()["SWIFTLET_PREVIOUS_DIR"].map { "\($0)/swiftletd" }
     private static let key = "YWFhYWFhYWFhYWFhYWFhYQ=="
 
     /// Every host knows every live container and has an entry for each of the others'.
@@ -33,7 +32,7 @@ struct UpgradeTests {
 
     @Test(arguments: [[Self.key], []])
     func hostsChangeOver(keys: [String]) throws {
-        let previous = try #require(Self.previous)
+        let previous = try #require(PreviousRelease.daemon)
         let hosts = try Hosts(3, keys: keys, programs: [previous, previous, previous])
         var containers = 0
         func turnover(_ what: String) throws {
@@ -67,7 +66,7 @@ struct UpgradeTests {
     }
 
     @Test func bothKindsOfFarewellAreUnderstood() throws {
-        let previous = try #require(Self.previous)
+        let previous = try #require(PreviousRelease.daemon)
         let hosts = try Hosts(
             4, keys: [Self.key], programs: [Cluster.swiftletd, previous, Cluster.swiftletd, previous])
         for host in hosts.hosts { _ = try host.connect("c") }
@@ -83,7 +82,7 @@ struct UpgradeTests {
     }
 
     @Test func aLotOfTombstonesIsTakenOver() throws {
-        let previous = try #require(Self.previous)
+        let previous = try #require(PreviousRelease.daemon)
         let hosts = try Hosts(2, programs: [previous])
         _ = try hosts[0].connect("stays")
         for number in 0..<40 {
@@ -94,4 +93,9 @@ struct UpgradeTests {
         _ = try hosts[1].connect("other")
         try expectAgreement(hosts, "taken over")
     }
+}
+
+/// The executables of the release before this one, if there are any to try.
+enum PreviousRelease {
+    static let daemon = Environment.current()["SWIFTLET_PREVIOUS_DIR"].map { "\($0)/swiftletd" }
 }
