@@ -36,7 +36,7 @@ public struct HostRow: Hashable, Sendable {
         if underlayMTU != 0 { fields.add(3, number: UInt64(underlayMTU)) }
         if !suiteVersion.isEmpty { fields.add(4, suiteVersion) }
         if !nodeName.isEmpty { fields.add(5, nodeName) }
-        if signsFarewell { fields.add(6, number: 1) }
+        if signsFarewell { fields.add(7, number: 1) }
         return fields.bytes
     }
 
@@ -59,7 +59,7 @@ public struct HostRow: Hashable, Sendable {
             case 5:
                 guard let text = field.text() else { return nil }
                 nodeName = text
-            case 6:
+            case 7:
                 guard let number = field.number() else { return nil }
                 signsFarewell = number != 0
             default: break
