@@ -1,5 +1,6 @@
 internal import Logging
 internal import Synchronization
+internal import System
 
 /// Writes to standard error at a level that can be changed while loggers are in use everywhere.
 struct AdjustableLog: LogHandler {
@@ -30,5 +31,20 @@ struct AdjustableLog: LogHandler {
         set { stream[metadataKey: key] = newValue }
     }
 
-    func log(event: LogEvent) { stream.log(event: event) }
+    /// What other hosts say is in lines and values: it must neither begin a line of its own nor steer a terminal.
+    func log(event: LogEvent) {
+        var event = event
+        event.message = "\(ShownText.line(event.message.description))"
+        event.metadata = event.metadata?.mapValues(Self.shown)
+        stream.log(event: event)
+    }
+
+    private static func shown(_ value: Logger.MetadataValue) -> Logger.MetadataValue {
+        switch value {
+        case .string(let text): .string(ShownText.line(text))
+        case .stringConvertible(let value): .string(ShownText.line(value.description))
+        case .array(let values): .array(values.map(shown))
+        case .dictionary(let values): .dictionary(values.mapValues(shown))
+        }
+    }
 }

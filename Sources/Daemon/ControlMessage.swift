@@ -1,23 +1,29 @@
 internal import JSON
+internal import System
 
 /// A request on the control socket.
 struct ControlRequest: Sendable {
     let method: String
     /// Without the query.
     let path: String
-    /// The parts of the query, percent escapes left as they are.
+    /// The parts of the query.
     let parameters: [String: String]
     let body: [UInt8]
 
-    init(method: String, uri: String, body: [UInt8]) {
+    /// Takes a request's address apart; nil when a percent escape in it is broken.
+    init?(method: String, uri: String, body: [UInt8]) {
         self.method = method
         self.body = body
         let parts = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-        path = String(parts[0])
+        guard let path = PercentCoding.decoded(parts.first ?? "") else { return nil }
+        self.path = path
         var parameters: [String: String] = [:]
         for pair in (parts.count > 1 ? parts[1] : "").split(separator: "&") {
             let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            parameters[String(halves[0])] = halves.count > 1 ? String(halves[1]) : ""
+            guard let name = PercentCoding.decoded(halves[0], plusIsSpace: true),
+                let value = PercentCoding.decoded(halves.count > 1 ? halves[1] : "", plusIsSpace: true)
+            else { return nil }
+            parameters[name] = value
         }
         self.parameters = parameters
     }
@@ -57,6 +63,7 @@ enum ControlReply: Sendable {
     case now(ControlResponse)
     /// By the callback that was handed over.
     case later
-    /// Line by line, for as long as the client reads.
-    case events(kinds: Set<String>)
+    /// Line by line, for as long as the client reads: the first function is given what sends a line, and returns what ends
+    /// it when the client is gone.
+    case stream(type: String, begin: @Sendable (_ send: @escaping @Sendable (String) -> Void) -> @Sendable () -> Void)
 }

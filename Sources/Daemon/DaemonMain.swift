@@ -65,6 +65,7 @@ public enum DaemonMain {
             try? await control.close()
         }
         _ = unsafe unlink(socket)
+        node.files.close()
         parts.journal.close()
         withExtendedLifetime(lock) {}
         log.info("ended", metadata: ["status": "\(status)"])
@@ -92,7 +93,9 @@ public enum DaemonMain {
                 return 3
             case SIGHUP?:
                 notifier.reloading()
-                finishing { await node.reload(reload) }
+                // This thread may wait for a disk.
+                let read = Result { (configuration: try reload(), keyRing: try node.keyRingFile?.load()) }
+                finishing { await node.reload(read) }
                 notifier.ready("reloaded")
             case let signal?:
                 if deadline != nil {

@@ -49,12 +49,14 @@ struct DaemonParts: Sendable {
             vtepInterface: address == nil ? configuration.vtep : nil, join: configuration.join,
             seeds: configuration.seeds, adoptsInto: configuration.adopt ? configuration.networkDirectory : nil,
             grace: .seconds(configuration.grace))
+        let surroundings = ClusterSurroundings()
         cluster = ClusterNode(
             key: key, start: start, settings: settings, journal: journal,
-            loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(), log: log)
+            loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(), log: log, surroundings: surroundings)
         node = Node(
             instance: instance, loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(),
-            clock: { monotonicNanoseconds() }, random: random, log: log, keyRingFile: keyRingFile, journal: journal,
+            clock: { monotonicNanoseconds() }, random: random, log: log, keyRingFile: keyRingFile,
+            files: surroundings.files, journal: journal,
             cluster: cluster, clusterPort: configuration.clusterPort, tags: tags,
             agent: configuration.engine == .serfAgent
                 ? AgentState(

@@ -22,7 +22,7 @@ extension Node {
             case ("GET", "/v1/rtt"): return .now(try roundTrip(request))
             case ("GET", "/v1/events"):
                 let kinds = (request.parameters["kind"] ?? "").split(separator: ",").map(String.init)
-                return .events(kinds: Set(kinds))
+                return events(Set(kinds))
             case ("GET", "/v1/keys"): return ask(.list, later)
             case ("POST", "/v1/keys/install"): return ask(.install(try key(request)), later)
             case ("POST", "/v1/keys/use"): return ask(.use(try key(request)), later)
@@ -47,6 +47,19 @@ extension Node {
     }
 
     struct Refusal: Error { let reason: String }
+
+    /// What happens from now on, a line each; all kinds, or some.
+    private func events(_ kinds: Set<String>) -> ControlReply {
+        .stream(type: "application/x-ndjson") { send in
+            let number = self.assumeIsolated { node in
+                node.observe { happening in
+                    let line = happening.document
+                    if kinds.isEmpty || kinds.contains(line.kind) { send(line.value.text() + "\n") }
+                }
+            }
+            return { self.assumeIsolated { $0.ignore(number) } }
+        }
+    }
 
     /// 204 in spirit: an empty object, or the engine's reason.
     func outcome(of command: Command) -> ControlReply {
@@ -98,6 +111,7 @@ extension Node {
                 "query": .integer(Int64(clamping: memory.queryTime)),
             ],
             "queuedBroadcasts": .integer(Int64(instance.queuedBroadcasts)),
+            "warnings": .array(warnings.map { .string($0) }),
         ]
     }
 

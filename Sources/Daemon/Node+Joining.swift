@@ -15,6 +15,7 @@ extension Node {
     /// Joins whom the configuration names; with an agent, connects to it first.
     func begin(_ configuration: Configuration) {
         self.configuration = configuration
+        warn()
         if agent != nil { return connectAgent() }
         if !configuration.join.isEmpty { give(.command(.join(configuration.join))) }
         followNames()

@@ -30,10 +30,11 @@ extension Node {
     }
 
     /// Takes over what can change while the daemon runs, all of it or nothing, and says what cannot.
-    func reload(_ read: @Sendable () throws -> Configuration) {
+    ///
+    /// - Parameter read: what the files say, which were read on another thread.
+    func reload(_ read: Result<(configuration: Configuration, keyRing: KeyRing?), any Error>) {
         do {
-            let new = try read()
-            let keyRing = try keyRingFile?.load()
+            let (new, keyRing) = try read.get()
             var wanted = tags
             wanted.configured = new.tags
             if let reason = announce(wanted) { throw StartFault(reason) }

@@ -26,8 +26,13 @@ extension Node {
     private func saved(_ memory: Instance.Memory, _ result: Result<Void, any Error>) {
         isSaving = false
         switch result {
-        case .success: savedMemory = memory
-        case .failure(let error): log.error("state not saved: \(error)")
+        case .success:
+            savedMemory = memory
+            toldSaveFault = nil
+        case .failure(let error):
+            // Tried every second, said once.
+            if toldSaveFault != "\(error)" { log.error("state not saved: \(error)") }
+            toldSaveFault = "\(error)"
         }
     }
 
@@ -49,11 +54,18 @@ extension Node {
     private func save(_ keyRing: KeyRing) {
         log.info("keys changed", metadata: ["keys": "\(keyRing.keys.count)"])
         guard let keyRingFile else { return }
-        do {
-            // Before the answer goes out: a key that is reported as installed must survive.
-            try keyRingFile.save(keyRing)
-        } catch {
-            log.error("keys not saved: \(error)")
+        // Before the answer goes out: a key that is reported as installed must survive. Probes are answered meanwhile.
+        isAnsweringKeys = true
+        if heldDatagrams == nil { heldDatagrams = [] }
+        keySaves += 1
+        files.run(on: loop) { try keyRingFile.save(keyRing) }.whenComplete { result in
+            self.assumeIsolated { node in
+                if case .failure(let error) = result { node.log.error("keys not saved: \(error)") }
+                node.keySaves -= 1
+                guard node.keySaves == 0, let held = node.heldDatagrams else { return }
+                node.heldDatagrams = nil
+                for (target, bytes) in held { node.sendDatagram(bytes, to: target) }
+            }
         }
     }
 

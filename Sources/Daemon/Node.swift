@@ -28,7 +28,8 @@ actor Node {
     let clock: @Sendable () -> Nanoseconds
     private var random: any RandomNumberGenerator & Sendable
     private(set) var instance: Instance
-    let keyRingFile: KeyRingFile?
+    nonisolated let keyRingFile: KeyRingFile?
+    nonisolated let files: FilesWorker
     /// The agent that is the engine instead of ours; nil with the built-in one.
     var agent: AgentState?
     let journal: Journal
@@ -51,7 +52,12 @@ actor Node {
     var streamLoad = StreamLoad()
     private var wake: Scheduled<Void>?
     private var waiting: [Event] = []
+    /// Whether the event that is being carried out has changed the keys: what it says from then on says so.
+    var isAnsweringKeys = false
     private var isBusy = false
+    /// How many times the keys are being written, and the datagrams that wait for it; nil while they are not.
+    var keySaves = 0
+    var heldDatagrams: [(target: Endpoint, bytes: [UInt8])]?
     let started: Nanoseconds
 
     private var observers: [UInt64: @Sendable (Happening) -> Void] = [:]
@@ -67,11 +73,13 @@ actor Node {
     let left: EventLoopPromise<Void>
     var savedMemory = Instance.Memory()
     var isSaving = false
+    var toldSaveFault: String?
 
     /// Takes over an engine that was not started yet.
     init(
         instance: Instance, loop: any EventLoop, clock: @escaping @Sendable () -> Nanoseconds,
-        random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, journal: Journal,
+        random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, files: FilesWorker,
+        journal: Journal,
         cluster: ClusterNode, clusterPort: UInt16, tags: NodeTags, agent: AgentState? = nil
     ) {
         self.instance = instance
@@ -83,6 +91,7 @@ actor Node {
         self.random = random
         self.log = log
         self.keyRingFile = keyRingFile
+        self.files = files
         self.journal = journal
         self.cluster = cluster
         self.clusterPort = clusterPort
@@ -90,6 +99,9 @@ actor Node {
         self.agent = agent
         left = loop.makePromise(of: Void.self)
     }
+
+    /// How many datagrams may wait for the disk.
+    private static let heldLimit = 256
 
     /// Gives an event to the engine and carries out what it wants. An event that comes up while that goes on waits.
     func give(_ event: Event) {
@@ -99,6 +111,7 @@ actor Node {
         defer { isBusy = false }
         while !waiting.isEmpty {
             let event = waiting.removeFirst()
+            isAnsweringKeys = false
             for directive in instance.handle(event, now: clock(), random: &random) { carryOut(directive) }
         }
     }
@@ -139,7 +152,14 @@ actor Node {
 
     private func carryOut(_ directive: Directive) {
         switch directive {
-        case .sendDatagram(let target, let bytes): sendDatagram(bytes, to: target)
+        case .sendDatagram(let target, let bytes):
+            // Beyond the limit they are lost, as datagrams may be.
+            guard let held = heldDatagrams else { return sendDatagram(bytes, to: target) }
+            if isAnsweringKeys, held.count < Self.heldLimit {
+                heldDatagrams?.append((target, bytes))
+            } else {
+                sendDatagram(bytes, to: target)
+            }
         case .openStream(let id, let target, let bytes): openStream(id, to: target, bytes)
         case .sendStream(let id, let bytes): sendStream(id, bytes)
         case .closeStream(let id): closeStream(id)
@@ -150,7 +170,10 @@ actor Node {
         case .queryAck(let token, let node): questions[token]?.acks.append(node)
         case .queryResponse(let token, let node, let payload):
             questions[token]?.answers.append((node, payload))
-        case .keyResponse(let token, let node, let response): answered(token, node, response)
+        case .keyResponse(let token, let node, let response):
+            guard isAnsweringKeys else { return answered(token, node, response) }
+            // Our own, behind the file that is being written.
+            files.run(on: loop) {}.whenComplete { _ in self.assumeIsolated { $0.answered(token, node, response) } }
         case .queryFinished(let token): finish(token)
         case .keyRingChanged(let keyRing): changed(keyRing)
         case .left: left.succeed()

@@ -45,6 +45,8 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable {
     public static let fileTooLarge = Errno(rawValue: EFBIG)
     /// No space left. The corresponding C error is `ENOSPC`.
     public static let noSpace = Errno(rawValue: ENOSPC)
+    /// `EDQUOT`: the user's share of the file system is used up.
+    public static let quota = Errno(rawValue: EDQUOT)
     /// Read-only file system. The corresponding C error is `EROFS`.
     public static let readOnlyFileSystem = Errno(rawValue: EROFS)
     /// Numerical result out of range. The corresponding C error is `ERANGE`.

@@ -82,6 +82,57 @@ struct DaemonTests {
         #expect(try daemon.run("status").status == 2)
     }
 
+    /// A container runtime runs whatever is in a directory of plugins; a daemon must not stay there, nor a caller wait for it.
+    @Test func doesNotStartForWhoeverTriesExecutables() throws {
+        let lab = try Lab(containers: 0)
+        func run(_ environment: [(String, String)], _ arguments: String...) throws -> ChildOutcome {
+            try lab.inside {
+                try ChildProcess.run(
+                    Cluster.swiftletd, arguments, environment: Environment(environment), limit: 20_000)
+            }
+        }
+        let asked = try run([("CNI_COMMAND", "VERSION")])
+        #expect(asked.status == 64 && asked.errorText.contains("no CNI plugin"), "\(asked)")
+        let silent = try run([])
+        #expect(silent.status == 64 && silent.errorText.contains("swiftletd run"), "\(silent)")
+        // A child of a unit inherits what the unit was told.
+        let inherited = try run([("INVOCATION_ID", "1"), ("SYSTEMD_EXEC_PID", "1")])
+        #expect(inherited.status == 64, "\(inherited)")
+        #expect(try run([], "info").status == 64)
+        #expect(try run([], "--version").status == 0)
+        #expect(try lab.list("/run").filter { $0 != "netns" } == [])
+    }
+
+    @Test func startsWithTheWord() throws {
+        let cluster = try Cluster()
+        let pid = try cluster.start([Cluster.swiftletd, "run"], log: "/run/word.log")
+        try cluster.eventually("it is ready") { try cluster.lab.read("/run/word.log").contains("ready") }
+        // It listens on all addresses, without keys.
+        #expect(try cluster.lab.read("/run/word.log").contains("there are no keys"))
+        let status = try cluster.lab.inside {
+            try ChildProcess.run(Cluster.swiftlet, ["status"], environment: Environment([]), limit: 20_000)
+        }
+        #expect(status.status == 0 && status.text.contains("there are no keys"), "\(status)")
+        try cluster.signal("TERM", pid)
+        try cluster.eventually("it ended") { !cluster.isRunning(pid) }
+    }
+
+    /// What a member's tags say is shown as text, and steers no terminal.
+    @Test func showsTagsOfOthersEscaped() throws {
+        let cluster = try Cluster()
+        try cluster.startDaemon("daemon1", 11)
+        try cluster.startDaemon("daemon2", 12, "--join", "127.0.0.11", "--tag", "role=\u{1B}[2J\u{9B}31m\nroot#")
+        let one = cluster.daemons[0]
+        try cluster.everyone(sees: "daemon2", as: "alive")
+        let table = try one.run("members")
+        #expect(table.status == 0)
+        #expect(table.text.contains("\\u{1b}[2J\\u{9b}31m\\u{a}root#"), "\(table.text)")
+        #expect(table.text.split(separator: "\n").count == 3)
+        let document = try one.run("members", "--json")
+        #expect(!document.text.unicodeScalars.contains { $0 == "\u{1B}" || $0 == "\u{9B}" })
+        #expect(try one.members()["daemon2"]?.tags["role"] == "\u{1B}[2J\u{9B}31m\nroot#")
+    }
+
     @Test func survivesNoiseAtItsPorts() throws {
         let cluster = try Cluster()
         let daemon = try cluster.startDaemon("daemon1", 11)

@@ -75,9 +75,14 @@ final class OverlayHost {
         self.index = index
         self.address = address
         self.lab = lab
+        name = "h\(index + 1)"
     }
 
-    var name: String { "h\(index + 1)" }
+    private(set) var name: String
+
+    /// Takes another name, for the daemon's next start.
+    func rename(_ name: String) { self.name = name }
+
     var log: String { "/run/daemon.log" }
     private static let socket = "/run/swiftlet/swiftletd.sock"
 

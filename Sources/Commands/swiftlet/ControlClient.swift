@@ -26,6 +26,15 @@ struct ControlClient {
 
     let socket: String
 
+    /// A path with a last segment that may be anything.
+    static func path(_ path: String, _ segment: String) -> String { "\(path)/\(PercentCoding.encoded(segment))" }
+
+    /// A path with a query of the values that are given.
+    static func path(_ path: String, query: [(name: String, value: String?)]) -> String {
+        let pairs = query.compactMap { name, value in value.map { "\(name)=\(PercentCoding.encoded($0))" } }
+        return pairs.isEmpty ? path : "\(path)?\(pairs.joined(separator: "&"))"
+    }
+
     /// Sends a request and returns the answer's document, whatever its status.
     func exchange(
         _ method: String, _ path: String, _ body: Value? = nil, waitingMilliseconds: Int = 30_000

@@ -15,7 +15,7 @@ struct EndpointCommands: ParsableCommand {
 
         func run() throws {
             try common.perform { client in
-                let path = "/v1/endpoints" + (network.map { "?network=\($0)" } ?? "")
+                let path = ControlClient.path("/v1/endpoints", query: [("network", network)])
                 let document = try client.ask("GET", path)
                 try common.show(document) { _ in
                     var table = Table(

@@ -43,6 +43,7 @@ struct Status: ParsableCommand {
                 table.add("members", try status.pairs("members"))
                 table.add("clocks", try status.pairs("clocks"))
                 table.add("incarnation", try status.cell("incarnation"))
+                for warning in try status.member("warnings").strings() { table.add("warning", warning) }
                 return table.text
             }
         }
@@ -129,7 +130,7 @@ struct RoundTrip: ParsableCommand {
 
     func run() throws {
         try common.perform { client in
-            let document = try client.ask("GET", "/v1/rtt?to=\(to)" + (from.map { "&from=\($0)" } ?? ""))
+            let document = try client.ask("GET", ControlClient.path("/v1/rtt", query: [("to", to), ("from", from)]))
             try common.show(document) { answer in
                 "\(try answer.cell("from")) <-> \(try answer.cell("to")): \(try answer.milliseconds("estimatedRoundTripMs"))"
             }

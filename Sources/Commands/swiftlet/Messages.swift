@@ -13,7 +13,7 @@ struct Events: ParsableCommand {
     func run() throws {
         try common.perform { client in
             var seen = 0
-            try client.lines("/v1/events" + (kind.map { "?kind=\($0)" } ?? "")) { line in
+            try client.lines(ControlClient.path("/v1/events", query: [("kind", kind)])) { line in
                 // Flushed line by line: a reader at the other end of a pipe waits for it.
                 try? writeFully(1, Array(((common.json ? ShownText.document(line) : Self.readable(line)) + "\n").utf8))
                 seen += 1

@@ -58,7 +58,7 @@ struct NetworkCatalogue {
         let entry = try? places.directory.network(named: name)
         if let entry, !isOverlay(entry) { return inspect(entry, ResultCache(places.cacheDir)) }
         do throws(ControlClient.Failure) {
-            return try client.ask("GET", "/v1/networks/\(name)")
+            return try client.ask("GET", ControlClient.path("/v1/networks", name))
         } catch {
             guard let entry, error.isUnknown || error.isUnreachable else { throw error }
             if error.isUnreachable { complain("\(error) Only this host's file is shown.") }

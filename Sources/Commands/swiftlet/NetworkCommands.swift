@@ -68,7 +68,7 @@ struct NetworkCommands: ParsableCommand {
                     }
                 }
                 for name in wanted {
-                    let network = try client.ask("GET", "/v1/networks/\(name)")
+                    let network = try client.ask("GET", ControlClient.path("/v1/networks", name))
                     let definition = try NetworkDefinition(inspected: Reader(network))
                     if try NetworkFiles(places.directory).adopt(definition) { say(name) }
                 }
@@ -106,7 +106,7 @@ struct NetworkCommands: ParsableCommand {
 
         private func withdraw(_ name: String, _ client: ControlClient, isRequired: Bool) throws -> Bool {
             do throws(ControlClient.Failure) {
-                _ = try client.ask("DELETE", "/v1/networks/\(name)")
+                _ = try client.ask("DELETE", ControlClient.path("/v1/networks", name))
                 return true
             } catch {
                 if error.isUnknown { return false }

@@ -56,7 +56,7 @@ extension NetworkCommands {
                     _ = try files.write(definition)
                 } catch {
                     // Nobody shall be told of a network that is not here.
-                    if isAnnounced { _ = try? client.ask("DELETE", "/v1/networks/\(name)") }
+                    if isAnnounced { _ = try? client.ask("DELETE", ControlClient.path("/v1/networks", name)) }
                     throw error
                 }
                 try common.show(answer) { network in

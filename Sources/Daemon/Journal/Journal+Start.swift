@@ -42,8 +42,18 @@ extension Journal {
         let start = Start(
             incarnation: last.addingReportingOverflow(step).partialValue, nonce: random.next(),
             hasLostMemory: isLost || mayLackChanges)
-        try commitNow([JournalChange(JournalKey(.start), start.journaled)])
-        return start
+        do throws(SystemError) {
+            try commitNow([JournalChange(JournalKey(.start), start.journaled)])
+            return start
+        } catch {
+            guard found != nil, error.errno == .noSpace || error.errno == .quota else { throw error }
+            // Starts that the disk had no room for are not counted; each takes a number of its own all the same, as far as
+            // chance gives it one, and the last is written when there is room.
+            let unsaved = start.moved(
+                to: start.incarnation.addingReportingOverflow(random.next() % Self.leap).partialValue)
+            owe([JournalChange(JournalKey(.start), unsaved.journaled)])
+            return unsaved
+        }
     }
 
     /// What the gossip engine remembered, from here or from the `gossip.json` of earlier versions, which is then removed.

@@ -17,6 +17,9 @@ final class Journal: Sendable {
     let mayLackChanges: Bool
     private let file: Mutex<(any JournalStore)?>
     private let waiting = Mutex(Waiting())
+    /// What must be written and could not be; it goes with the next write.
+    private let owed = Mutex<[JournalChange]>([])
+    private let fault = Mutex<String?>(nil)
     private let work: any BackgroundWork
     private let written = Atomic<UInt64>(0)
     private let failed = Atomic<UInt64>(0)
@@ -31,6 +34,7 @@ final class Journal: Sendable {
             file = try JournalFile(directory: directory)
         }
         self.init(file, work: ThreadWork())
+        if let error = file?.startFault { fault.withLock { $0 = "\(error)" } }
     }
 
     /// A journal in a store that is open, or nowhere.
@@ -40,6 +44,12 @@ final class Journal: Sendable {
         file = Mutex(store)
         self.work = work
     }
+
+    /// Why the last write failed, or the first one at the start; nil when it did not.
+    var lastFault: String? { fault.withLock { $0 } }
+
+    /// Notes changes that must be written as soon as the disk takes them: they go with the next write.
+    func owe(_ changes: [JournalChange]) { owed.withLock { $0 += changes } }
 
     /// The number of writes to the disk, each with its `fsync`, and of those that failed.
     var counts: (written: UInt64, failed: UInt64) {
@@ -81,17 +91,23 @@ final class Journal: Sendable {
     }
 
     private func write(_ changes: [JournalChange]) -> Result<Void, SystemError> {
+        let owed = owed.withLock { $0 }
         let outcome: Result<Void, SystemError> = file.withLock { file in
             do throws(SystemError) {
-                try file?.append(changes)
+                try file?.append(owed + changes)
                 return .success(())
             } catch {
                 return .failure(error)
             }
         }
         switch outcome {
-        case .success: written.add(1, ordering: .relaxed)
-        case .failure: failed.add(1, ordering: .relaxed)
+        case .success:
+            written.add(1, ordering: .relaxed)
+            self.owed.withLock { $0.removeFirst(min(owed.count, $0.count)) }
+            fault.withLock { $0 = nil }
+        case .failure(let error):
+            failed.add(1, ordering: .relaxed)
+            fault.withLock { $0 = "\(error)" }
         }
         return outcome
     }

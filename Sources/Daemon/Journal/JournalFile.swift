@@ -21,6 +21,8 @@ struct JournalFile: JournalStore {
     /// Whether the last changes may be missing: the journal was unreadable and the one before it took its place.
     let mayLackChanges: Bool
     private var isBroken = false
+    /// Why nothing could be written at the start, where what is on the disk serves until there is room again.
+    let startFault: SystemError?
 
     private var path: String { "\(directory)/journal" }
 
@@ -33,7 +35,21 @@ struct JournalFile: JournalStore {
         entries = history.entries
         sequence = history.sequence
         mayLackChanges = history.mayLackChanges
-        (file, size) = try Self.writeSnapshot(directory, sequence: sequence, entries, keepsPrevious: history.isCurrent)
+        do throws(SystemError) {
+            (file, size) = try Self.writeSnapshot(
+                directory, sequence: sequence, entries, keepsPrevious: history.isCurrent)
+            startFault = nil
+        } catch {
+            // A full disk. Containers are reached and listed without a write, so the old file is gone on with.
+            guard error.errno == .noSpace || error.errno == .quota, history.isCurrent, !history.entries.isEmpty else {
+                throw error
+            }
+            try? Files.remove("\(directory)/journal.new")
+            file = Descriptor(try OwnedFD(opening: "\(directory)/journal", flags: O_RDWR))
+            size = try FileStatus(of: "\(directory)/journal").size
+            isBroken = true
+            startFault = error
+        }
         snapshotSize = size
     }
 

@@ -15,8 +15,7 @@ extension ClusterNode {
         else { return }
         let document = document(shown, isBrief: false)
         let log = log
-        // Files are for the thread that may wait.
-        kernel.run(on: loop) { _ in
+        files.run(on: loop) {
             let definition = try Networks.NetworkDefinition(inspected: Reader(document))
             let files = NetworkFiles(NetworkDirectory(directory))
             return try files.adopt(definition) ? files.digest(name) : nil
@@ -85,7 +84,7 @@ extension ClusterNode {
             "network": "\(name)", "by": "\(hostName(announcer))", "directory": "\(file.directory)",
         ]
         let log = log
-        kernel.run(on: loop) { _ in
+        files.run(on: loop) {
             try NetworkFiles(NetworkDirectory(file.directory)).remove(name, ifStill: file.digest)
         }.whenComplete { result in
             switch result {

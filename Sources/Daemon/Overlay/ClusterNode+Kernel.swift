@@ -19,7 +19,12 @@ extension ClusterNode {
             switch difference {
             case .program(let id, let entry): note(entry, entry.address.address, id)
             case .withdraw(let id, let entry): note(nil, entry.address.address, id)
-            case .admit(let id, _), .dismiss(let id, _): noteMembers(id)
+            case .admit(let id, let member):
+                networks[id]?.dismissed.remove(member.row.vtep)
+                noteMembers(id)
+            case .dismiss(let id, let member):
+                networks[id]?.dismissed.insert(member.row.vtep)
+                noteMembers(id)
             }
         }
     }
@@ -122,7 +127,7 @@ extension ClusterNode {
         return NetworkPlan(
             identity: network.identity, segment: segment, interface: network.local.interface,
             entries: network.entries(flooding: row.floods ? others : []), own: ownMACs(network),
-            members: Set(others + [underlay.address]),
+            members: Set(others + [underlay.address]), dismissed: network.dismissed.subtracting(others),
             isComplete: isSettled)
     }
 
@@ -334,6 +339,7 @@ extension ClusterNode {
         ended(network.hostEndpoint, network)
         network.isOn = false
         network.wanted = [:]
+        network.dismissed = []
         network.addressesByMAC = [:]
         network.touched = [:]
         network.unknownPorts = []

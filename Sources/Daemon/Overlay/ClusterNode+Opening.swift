@@ -100,13 +100,15 @@ extension ClusterNode {
 
     /// A body of another host.
     private func receive(_ head: FrameHead, _ body: [UInt8]) {
+        guard peers[head.sender] != nil else {
+            if !earlyFrames.keep(head, body, now: clock()) { counts.strayMessages += 1 }
+            return
+        }
         switch body.first {
         case Replica.protocolByte:
             give(.message(body, from: head.sender, overStream: head.way == .stream))
         case Self.blockProtocolByte:
-            guard body.count > 33, let id = NetworkID(bytes: body[1..<33]), let network = networks[id],
-                peers[head.sender] != nil
-            else {
+            guard body.count > 33, let id = NetworkID(bytes: body[1..<33]), let network = networks[id] else {
                 counts.strayMessages += 1
                 return
             }
@@ -166,6 +168,7 @@ extension ClusterNode {
         if let old, old.endpoint != chosen?.endpoint || chosen?.status != .alive { transport?.forget(old.endpoint) }
         let status = chosen?.status ?? gone
         if old?.status != status || old?.endpoint != chosen?.endpoint { tell(id, status) }
+        if chosen != nil { for frame in earlyFrames.take(id, now: clock()) { receive(frame.head, frame.body) } }
     }
 
     private func tell(_ host: HostID, _ status: PeerStatus) {

@@ -28,6 +28,7 @@ actor ClusterNode {
     nonisolated let settings: ClusterSettings
     let journal: Journal
     let kernel: KernelWorker
+    let files: FilesWorker
     let watcher: NamespaceWatcher?
     let makeTransport: ClusterSurroundings.TransportMaker
     let log: Logger
@@ -65,6 +66,8 @@ actor ClusterNode {
     var counts = ClusterCounts()
     /// When a host was told that its frames are taken for replayed.
     var toldLastHeard: [HostID: UInt64] = [:]
+    /// What hosts said that membership has not named yet.
+    var earlyFrames = EarlyFrames()
 
     init(
         key: HostKey, start: Start, settings: ClusterSettings, journal: Journal,
@@ -76,6 +79,7 @@ actor ClusterNode {
         self.journal = journal
         self.loop = loop
         kernel = surroundings.kernel
+        files = surroundings.files
         watcher = surroundings.watcher
         makeTransport = surroundings.transport
         clock = surroundings.clock

@@ -11,6 +11,8 @@ struct ClusterSurroundings: Sendable {
 
     /// The kernel's side.
     var kernel = KernelWorker()
+    /// Where the networks' lists are read and written.
+    var files = FilesWorker()
     /// Tells of what somebody changed in a namespace; nil where there is none to listen to.
     var watcher: NamespaceWatcher? = NamespaceWatcher()
     /// Makes the transport.

@@ -17,6 +17,8 @@ struct NetworkPlan: Equatable, Sendable {
     var own: [IPAddress: MACAddress]
     /// The VTEPs VXLAN is accepted from, our own among them.
     var members: Set<IPAddress>
+    /// The VTEPs that are known to be none any more.
+    var dismissed: Set<IPAddress> = []
     /// Whether what is not in the plan is removed. Before the other hosts were heard after a start, it is not: what is in
     /// the kernel then is the best that is known.
     var isComplete: Bool
@@ -117,7 +119,7 @@ struct Kernel {
     private mutating func setFilter(_ plan: NetworkPlan) throws {
         let filter = try packetFilter()
         var members = plan.members
-        if !plan.isComplete { members.formUnion(try filter.members(plan.identity) ?? []) }
+        if !plan.isComplete { members.formUnion((try filter.members(plan.identity) ?? []).subtracting(plan.dismissed)) }
         try filter.set(
             plan.identity, vni: plan.segment.vni, port: plan.segment.port, members: Array(members))
     }

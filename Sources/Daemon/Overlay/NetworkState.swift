@@ -25,6 +25,9 @@ final class NetworkState {
     /// What changed since the last batch, with what it was.
     var touched: [IPAddress: AddressBook.Entry?] = [:]
     var membersChanged = false
+    /// The VTEPs of members that have said since our start that they are none any more: what is in the kernel for them goes
+    /// also while it is not known yet what else does.
+    var dismissed: Set<IPAddress> = []
     var needsReconciling = false
     var isReconciling = false
     var lastReconciled: UInt64 = 0

@@ -48,6 +48,7 @@ extension Instance {
             }
             broadcastJoin(time: memberClock.time)
             announceSelf(incarnation: table[own]?.incarnation ?? 1)
+            introduce()
         } else if !hasJoined, joinStreams == 0 {
             // For ever, with growing pauses of random length, so that a cluster started together spreads out.
             let doubled = settings.joinRetry << UInt64(min(joinAttempt, 16))
@@ -58,6 +59,22 @@ extension Instance {
             notice(.joinFailed(retryIn: pause))
         }
     }
+
+    /// Tells those whom we have just heard of that we are here, each at once. By gossip alone the last of them hears it
+    /// rounds later, and what we have to say to him until then is a stranger's.
+    private mutating func introduce() {
+        guard let me = table[own] else { return }
+        let alive = Alive(
+            node: name, endpoint: me.endpoint, meta: me.meta, versions: me.versions, incarnation: me.incarnation
+        ).encode()
+        let news = table.order.compactMap { table[$0] }.filter { $0.state == .alive && $0.stateChanged == now }
+        for record in news.shuffled(using: &random).prefix(Self.introductions) {
+            transmit(alive, to: record.endpoint, checksum: record.versions.protocolMax >= 5)
+        }
+    }
+
+    /// The most that are told at once; in larger clusters the others hear by gossip.
+    private static let introductions = 256
 
     // MARK: Coming together again
 
