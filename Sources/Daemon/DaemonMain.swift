@@ -46,7 +46,7 @@ public enum DaemonMain {
         let control = try finishing {
             // The kernel is held to the tables before anybody may ask for something new.
             try await cluster.open(keyRing: parts.keyRing)
-            if configuration.engine == .builtin { try await node.open(at: configuration.bind) }
+            if node.engine.hasGossipPort { try await node.open(at: configuration.bind) }
             await node.startSaving()
             return try await ControlServer.open(socket, node: node)
         }

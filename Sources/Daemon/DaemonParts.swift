@@ -58,6 +58,7 @@ struct DaemonParts: Sendable {
             clock: { monotonicNanoseconds() }, random: random, log: log, keyRingFile: keyRingFile,
             files: surroundings.files, journal: journal,
             cluster: cluster, clusterPort: configuration.clusterPort, tags: tags,
+            engine: configuration.engine.made,
             agent: configuration.engine == .serfAgent
                 ? AgentState(
                     AgentSettings(address: configuration.serfRPC, key: configuration.serfRPCAuth),
@@ -68,5 +69,15 @@ struct DaemonParts: Sendable {
     private static func hostName() throws -> String {
         let text = try Files.text("/proc/sys/kernel/hostname")
         return String(text.prefix { !$0.isWhitespace })
+    }
+}
+
+extension Configuration.Engine {
+    /// The engine of that word.
+    fileprivate var made: any MembershipEngine {
+        switch self {
+        case .builtin: BuiltinEngine()
+        case .serfAgent: SerfAgentEngine()
+        }
     }
 }

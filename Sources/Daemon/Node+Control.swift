@@ -11,7 +11,7 @@ extension Node {
     /// Answers a request of the control socket; `later` is called once when the reply says so.
     func answer(_ request: ControlRequest, later: @escaping Answer) -> ControlReply {
         do {
-            if agent != nil, let reply = try answerByAgent(request, later) { return reply }
+            if let reply = try engine.answer(request, later, self) { return reply }
             switch (request.method, request.path) {
             case ("GET", "/healthz"): return .now(health)
             case ("GET", "/metrics"):
@@ -71,12 +71,12 @@ extension Node {
 
     private var health: ControlResponse {
         if isLeaving { return ControlResponse(status: 503, text: "leaving\n") }
-        if let agent, !agent.isReady { return ControlResponse(status: 503, text: "the serf agent is away\n") }
+        if let absence = engine.absence(self) { return ControlResponse(status: 503, text: "\(absence)\n") }
         return ControlResponse(text: "ok\n")
     }
 
     /// The members, of whichever engine.
-    var known: [Member] { agent.map { Array($0.members.values) } ?? instance.members }
+    var known: [Member] { engine.members(self) }
 
     var members: Value {
         let now = clock()
@@ -96,7 +96,7 @@ extension Node {
         let memory = instance.memory
         return [
             "node": .string(name), "version": .string(suiteVersion),
-            "engine": .string(agent == nil ? "builtin" : "serf-agent"), "agent": agentStatus,
+            "engine": .string(engine.word.rawValue), "agent": engine.document(self),
             "address": .string(members.first { $0.name == name }.map { "\($0.endpoint)" } ?? ""),
             "state": isLeaving ? "leaving" : "running",
             "uptimeSeconds": .real(Double((clock() - started) / 1_000_000) / 1000),

@@ -12,18 +12,16 @@ extension Node {
     /// Whether no other member is known to live.
     var isAlone: Bool { !known.contains { $0.name != name && $0.status == .alive } }
 
-    /// Joins whom the configuration names; with an agent, connects to it first.
+    /// Joins whom the configuration names.
     func begin(_ configuration: Configuration) {
         self.configuration = configuration
         warn()
-        if agent != nil { return connectAgent() }
-        if !configuration.join.isEmpty { give(.command(.join(configuration.join))) }
-        followNames()
+        engine.begin(self)
     }
 
     /// Looks the names up while we are alone, with growing pauses; later only whether we are alone again.
     func followNames() {
-        guard agent == nil, !configuration.joinNames.isEmpty, !isLookingUp, !isLeaving else { return }
+        guard !configuration.joinNames.isEmpty, !isLookingUp, !isLeaving else { return }
         isLookingUp = true
         guard isAlone else {
             lookups = 0

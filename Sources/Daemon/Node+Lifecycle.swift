@@ -25,8 +25,7 @@ extension Node {
     }
 
     private func leaveMembership() {
-        if agent != nil { return leaveAgent() }
-        give(.command(.leave))
+        engine.leave(self)
     }
 
     /// Takes over what can change while the daemon runs, all of it or nothing, and says what cannot.
@@ -49,12 +48,7 @@ extension Node {
             configuration.join = new.join
             configuration.joinNames = new.joinNames
             AdjustableLog.set(new.log.level)
-            if agent != nil {
-                agent?.join = new.peers
-            } else {
-                if !added.isEmpty { give(.command(.join(added))) }
-                followNames()
-            }
+            engine.rejoin(added: added, self)
             log.info("reloaded", metadata: ["tags": "\(wanted.announced)", "log": "\(new.log)"])
             let waiting = configuration.differences(from: new)
             if !waiting.isEmpty {
@@ -83,7 +77,7 @@ extension Node {
     }
 
     var statusLine: String {
-        if let agent, !agent.isReady { return "the serf agent at \(agent.settings.address) is away" }
+        if let line = engine.statusLine(self) { return line }
         let members = known
         func count(_ status: MemberStatus) -> Int { members.count { $0.status == status } }
         return "\(count(.alive)) members alive, \(count(.failed)) failed"

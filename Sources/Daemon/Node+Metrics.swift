@@ -26,7 +26,7 @@ extension Node {
                 ("streams", "Gossip streams that are open.", UInt64(streams.count)),
                 (
                     "agent_connected", "Whether the serf agent that is the engine answers.",
-                    agent?.isReady == true ? 1 : 0
+                    engine.word == .serfAgent && engine.absence(self) == nil ? 1 : 0
                 ),
                 ("observers", "Clients of the event stream.", UInt64(observerCount)),
                 ("uptime_seconds", "Time since the start.", (clock() - started) / 1_000_000_000),

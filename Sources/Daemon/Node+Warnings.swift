@@ -17,7 +17,7 @@ extension Node {
 
     private var openWarning: String {
         let ports =
-            agent == nil ? "ports \(configuration.bind.port) and \(clusterPort)" : "port \(clusterPort)"
+            engine.hasGossipPort ? "ports \(configuration.bind.port) and \(clusterPort)" : "port \(clusterPort)"
         return
             "there are no keys: whoever reaches \(configuration.bind.address), \(ports), can read and change what hosts tell "
             + "each other; name a file of keys with --keyring on all hosts, or keep strangers from these ports"

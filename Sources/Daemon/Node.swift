@@ -30,7 +30,9 @@ actor Node {
     private(set) var instance: Instance
     nonisolated let keyRingFile: KeyRingFile?
     nonisolated let files: FilesWorker
-    /// The agent that is the engine instead of ours; nil with the built-in one.
+    /// Who tells of the members.
+    nonisolated let engine: any MembershipEngine
+    /// What ``SerfAgentEngine`` remembers; nil with another engine.
     var agent: AgentState?
     let journal: Journal
     /// The overlay's side of the daemon, told of members and keys.
@@ -80,7 +82,8 @@ actor Node {
         instance: Instance, loop: any EventLoop, clock: @escaping @Sendable () -> Nanoseconds,
         random: any RandomNumberGenerator & Sendable, log: Logger, keyRingFile: KeyRingFile?, files: FilesWorker,
         journal: Journal,
-        cluster: ClusterNode, clusterPort: UInt16, tags: NodeTags, agent: AgentState? = nil
+        cluster: ClusterNode, clusterPort: UInt16, tags: NodeTags,
+        engine: any MembershipEngine = BuiltinEngine(), agent: AgentState? = nil
     ) {
         self.instance = instance
         name = instance.name
@@ -96,6 +99,7 @@ actor Node {
         self.cluster = cluster
         self.clusterPort = clusterPort
         self.tags = tags
+        self.engine = engine
         self.agent = agent
         left = loop.makePromise(of: Void.self)
     }
@@ -211,7 +215,7 @@ actor Node {
     /// Stops timers and closes every channel.
     func close() {
         wake?.cancel()
-        agent?.channel?.close(promise: nil)
+        engine.close(self)
         for stream in streams.values { stream.channel?.close(promise: nil) }
         streams = [:]
         datagrams?.close()

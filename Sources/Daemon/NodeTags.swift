@@ -55,15 +55,7 @@ extension Node {
     ///
     /// - Returns: the engine's reason when it refuses; nothing is changed then.
     func announce(_ wanted: NodeTags) -> String? {
-        if agent != nil {
-            // An agent that is away gets them when it comes back.
-            announceToAgent(wanted.announced) { reason in
-                guard let reason else { return }
-                self.assumeIsolated { $0.log.warning("tags not announced yet: \(reason)") }
-            }
-        } else if let reason = order(.setTags(wanted.announced)) {
-            return reason
-        }
+        if let reason = engine.announce(wanted.announced, self) { return reason }
         if wanted.changed != tags.changed {
             journal.commit([JournalChange(JournalKey(.tags), wanted.journaled)], on: loop).whenFailure { error in
                 self.assumeIsolated { $0.log.error("tags not saved: \(error)") }
