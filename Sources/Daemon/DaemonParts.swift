@@ -47,6 +47,7 @@ struct DaemonParts: Sendable {
             cluster: configuration.cluster, name: name, advertised: endpoint,
             bind: Endpoint(address: configuration.bind.address, port: configuration.clusterPort), vtep: address,
             vtepInterface: address == nil ? configuration.vtep : nil, join: configuration.join,
+            joinNames: configuration.joinNames,
             seeds: configuration.seeds, adoptsInto: configuration.adopt ? configuration.networkDirectory : nil,
             grace: .seconds(configuration.grace))
         let surroundings = ClusterSurroundings()

@@ -13,12 +13,14 @@ extension Node {
     private static let trimInterval = TimeAmount.seconds(5)
     private static let spareMemory = 6 << 20
 
+    /// Leaves the cluster; what this host can give back of address blocks goes first, while the others still listen to it.
     func leave() {
         guard !isLeaving else { return }
         isLeaving = true
         let cluster = cluster
-        // The tables first: while the others still take us for a member they hear us.
+        // While the others still take us for a member they hear us.
         Task {
+            await cluster.giveBackBlocks()
             await cluster.sayFarewell()
             self.leaveMembership()
         }

@@ -117,13 +117,15 @@ struct Schedule {
         case 915..<945: simulator.heal()
         case 945..<955: if random.chance(0.5) { simulator.loseDisk(number) }
         case 955..<965: if host.isRunning { simulator.give(.command(.drain(random.chance(0.5))), to: number) }
-        case 965..<972: if random.chance(0.4) { simulator.leave(number) }
+        case 965..<969: if random.chance(0.4) { simulator.leave(number) }
+        case 969..<972: leaveEmptied(number)
         case 972..<976:
             if dead.count + 2 < simulator.hosts.count {
                 simulator.destroy(number)
                 if !dead.contains(number) { dead.append(number) }
             }
         case 976..<990: takeover(number)
+        case 990..<995: forget(number)
         default: break
         }
     }
@@ -153,7 +155,26 @@ struct Schedule {
         guard simulator.hosts[number].isRunning, !dead.isEmpty else { return }
         let subjects = random.chance(0.5) ? dead : [dead[random.below(dead.count)]]
         let ids = subjects.map { simulator.hosts[$0].id }
-        simulator.operate(number) { .takeover(ids, token: $0) }
+        let isGone = random.chance(0.5)
+        simulator.operate(number) { .takeover(ids, isGone: isGone, token: $0) }
+    }
+
+    /// Gives back what it can, and leaves when that is done, or before.
+    private mutating func leaveEmptied(_ number: Int) {
+        guard simulator.hosts[number].isRunning else { return }
+        simulator.operate(number) { .leave(token: $0) }
+        simulator.schedule(
+            .action { [unowned simulator] in if !simulator.isSettling { simulator.leave(number) } },
+            in: random.time(0...seconds(3)))
+    }
+
+    /// Membership forgets a host that is dead or has left.
+    private mutating func forget(_ number: Int) {
+        let subject = random.below(simulator.hosts.count)
+        let host = simulator.hosts[subject]
+        guard !host.isRunning, host.isDead || host.hasLeft else { return }
+        simulator.hosts[number].views[subject] = nil
+        simulator.give(.peer(host.id, .forgotten), to: number)
     }
 
     /// A majority of the voters may be gone before anything was decided: then the operator names others.
@@ -172,6 +193,7 @@ struct Schedule {
     /// Everything is put right; then nothing must be left over.
     private mutating func settle() {
         guard simulator.breaches.isEmpty else { return }
+        simulator.isSettling = true
         simulator.faults.loss = 0
         simulator.faults.duplication = 0
         simulator.faults.crash = 0

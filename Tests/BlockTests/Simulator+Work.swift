@@ -2,6 +2,9 @@ import NetworkTypes
 
 @testable import Cluster
 
+func milliseconds(_ count: UInt64) -> UInt64 { count * 1_000_000 }
+func seconds(_ count: UInt64) -> UInt64 { count * 1_000_000_000 }
+
 extension BlockAllocator {
     /// Our blocks without those that rest.
     var unrestedBlocks: Set<BlockID> { mine.filter { ring[$0]?.state != .resting } }
@@ -45,11 +48,14 @@ extension Simulator {
         if let fixed = item.fixed {
             give(.command(.borrow(fixed, token: token)), to: number)
         } else {
-            give(.command(.need(subnet: item.subnet, token: token)), to: number)
+            let others = host.additions.values.count {
+                $0.number != addition && $0.subnet == item.subnet && $0.fixed == nil && $0.lent == nil
+            }
+            give(.command(.need(subnet: item.subnet, token: token, beside: others)), to: number)
         }
     }
 
-    func end(_ number: Int, _ token: UInt64, _ refusal: BlockAllocator.Refusal?) {
+    func end(_ number: Int, _ token: UInt64, _ refusal: BlockAllocator.Refusal?, lent: IPAddress? = nil) {
         let host = hosts[number]
         guard host.operations.removeValue(forKey: token) != nil else {
             return breach("host \(number) ends \(token) twice or unasked")
@@ -64,7 +70,10 @@ extension Simulator {
         }
         granted += 1
         host.additions[addition.number]?.token = nil
-        let spans = addition.fixed.map { [AddressSpan($0)] } ?? host.allocator?.ranges[addition.subnet].spans ?? []
+        host.additions[addition.number]?.lent = lent
+        if lent != nil { loansOfAny += 1 }
+        let own = host.allocator?.ranges[addition.subnet].spans ?? []
+        let spans = (lent ?? addition.fixed).map { [AddressSpan($0)] } ?? own
         // The daemon may die now; the plugin goes on with what it was told.
         schedule(.reserve(number, addition: addition.number, spans: spans), in: random.time(0...milliseconds(300)))
     }

@@ -23,9 +23,6 @@ struct SeededGenerator: RandomNumberGenerator {
     mutating func time(_ range: ClosedRange<UInt64>) -> UInt64 { UInt64.random(in: range, using: &self) }
 }
 
-func milliseconds(_ count: UInt64) -> UInt64 { count * 1_000_000 }
-func seconds(_ count: UInt64) -> UInt64 { count * 1_000_000_000 }
-
 /// Hosts with an allocator each, their disks, plugins that add and delete, an operator, and a network with faults: all on
 /// virtual time and from one seed.
 final class Simulator {
@@ -34,6 +31,8 @@ final class Simulator {
         var number: Int
         var subnet: Int
         var fixed: IPAddress?
+        /// The address that was lent to this ADD alone.
+        var lent: IPAddress?
         var token: UInt64?
         var isRetry = false
         var deadline: UInt64
@@ -69,12 +68,12 @@ final class Simulator {
         var results: [UInt64: BlockAllocator.Refusal?] = [:]
         var isRunning: Bool { allocator != nil }
 
-        init(number: Int, bootstrap: BlockAllocator.Bootstrap) {
+        init(number: Int, bootstrap: BlockAllocator.Bootstrap, name: String? = nil) {
             self.number = number
             // Spread out, so that order by id is not order by number.
             var random = SeededGenerator(seed: UInt64(number) + 77)
             id = HostID(rawValue: UInt128(random.next()) << 64 | UInt128(number))
-            name = "host-\(number)"
+            self.name = name ?? "host-\(number)"
             self.bootstrap = bootstrap
         }
     }
@@ -116,17 +115,18 @@ final class Simulator {
     var nextNumber = 1
     var nextToken: UInt64 = 1 << 40
     var (messages, bytes, persists) = (0, 0, 0)
-    var (granted, refused) = (0, 0)
+    var (granted, refused, loansOfAny) = (0, 0, 0)
     /// Who uses each address now.
     var users: [IPAddress: Int] = [:]
     /// Hosts that were declared dead while alive: their addresses may be used twice.
     var zombies: Set<Int> = []
     var checksSafety = true
+    /// Everything is being put right: nothing goes any more.
+    var isSettling = false
     var log: [String] = []
     var keepsLog = false
     /// Loses chosen messages.
     var isLost: ([UInt8], Int) -> Bool = { _, _ in false }
-
     init(seed: UInt64, layouts: [BlockLayout], bootstraps: [BlockAllocator.Bootstrap]) {
         self.seed = seed
         self.layouts = layouts
@@ -256,7 +256,7 @@ final class Simulator {
     /// A loan whose ADD never ended is given back.
     func returnUnusedLoans(_ number: Int) {
         let host = hosts[number]
-        let wanted = Set(host.additions.values.compactMap(\.fixed)).union(host.reserved)
+        let wanted = host.reserved.union(host.additions.values.compactMap { $0.lent ?? $0.fixed })
         for address in host.allocator?.borrowed ?? [] where !wanted.contains(address) {
             give(.command(.returnLoan(address)), to: number)
         }
@@ -342,7 +342,7 @@ final class Simulator {
         case .withdraw(let span, let token):
             host.withdrawals.append((token, span, Set(host.additions.keys)))
             schedule(.action { [unowned self] in endWithdrawals(number) }, in: random.time(0...milliseconds(20)))
-        case .granted(let token): end(number, token, nil)
+        case .granted(let token, let lent): end(number, token, nil, lent: lent)
         case .refused(let token, let refusal): end(number, token, refusal)
         case .wake(let time):
             schedule(

@@ -50,16 +50,64 @@ import Testing
         simulator.destroy(4)
         simulator.crash(3)
         simulator.run(seconds(1))
-        #expect(take(simulator, 0, [4]) == .othersAway([simulator.hosts[3].id]))
+        #expect(take(simulator, 0, [4]) == .othersAway([simulator.hosts[3].id], subjects: [simulator.hosts[4].id]))
         // The rest of a cut cluster names all others: no.
         simulator.partition { $0 < 2 ? 0 : 1 }
         simulator.run(seconds(1))
-        #expect(take(simulator, 0, [2, 3, 4]) == .noMajority(answered: 2, known: 5))
+        let others = [2, 3, 4].map { simulator.hosts[$0].id }.sorted()
+        #expect(take(simulator, 0, [2, 3, 4]) == .noMajority(answered: 2, known: 5, subjects: others))
         simulator.heal()
         simulator.start(3)
         simulator.run(seconds(2))
         #expect(take(simulator, 0, [4]) == nil)
         #expect(simulator.breaches == [])
+    }
+
+    /// Of two hosts one is never a majority: the operator vouches that the other is gone, also when membership has forgotten
+    /// it. Until then its blocks are its own, and a loan to it holds.
+    @Test(arguments: [false, true]) func oneOfTwoGoesOn(isRestarted: Bool) throws {
+        let simulator = try simulator(2)
+        let gone = simulator.hosts[1].id
+        let lent = try #require(IPAddress("192.168.0.7"))
+        simulator.add(1, fixed: lent)
+        simulator.run(seconds(1))
+        simulator.destroy(1)
+        simulator.run(seconds(1))
+        simulator.give(.peer(gone, .failed, name: "second"), to: 0)
+        #expect(take(simulator, 0, [1]) == .noMajority(answered: 1, known: 2, subjects: [gone]))
+        simulator.give(.peer(gone, .forgotten), to: 0)
+        if isRestarted {
+            simulator.run(seconds(5))
+            simulator.crash(0)
+            simulator.hosts[0].views = [:]
+            simulator.start(0)
+            simulator.run(seconds(1))
+        }
+        let allocator = try #require(simulator.hosts[0].allocator)
+        #expect(allocator.hosts.map(\.host) == [gone])
+        #expect(allocator.hosts.map(\.name) == ["second"])
+        #expect(allocator.rows[15].entry?.owner.host == gone)
+        #expect(allocator.lent[lent]?.borrower.host == gone)
+        #expect(take(simulator, 0, [1]) == .noMajority(answered: 1, known: 2, subjects: [gone]))
+        let token = simulator.operate(0) { .takeover([gone], isGone: true, token: $0) }
+        simulator.run(seconds(1))
+        #expect(simulator.hosts[0].results[token] == .some(nil))
+        #expect(blocks(simulator, 0) == Array(0..<16))
+        #expect(simulator.hosts[0].allocator?.lent.isEmpty == true)
+        #expect(simulator.hosts[0].allocator?.rows[15].entry?.state == .resting)
+        simulator.run(seconds(10))
+        #expect(simulator.hosts[0].allocator?.rows[15].entry?.state == .offered)
+        #expect(simulator.disagreement() == nil)
+        #expect(simulator.breaches == [])
+    }
+
+    /// The word of an operator does not outweigh what is seen.
+    @Test func aLivingHostIsNotGone() throws {
+        let simulator = try simulator(2)
+        let token = simulator.operate(0) { .takeover([simulator.hosts[1].id], isGone: true, token: $0) }
+        simulator.run(seconds(1))
+        #expect(
+            simulator.hosts[0].results[token] == .isAlive(simulator.hosts[1].id, seenBy: simulator.hosts[0].id))
     }
 
     @Test func oneTakerAtATime() throws {

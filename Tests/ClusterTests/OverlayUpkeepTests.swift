@@ -190,7 +190,7 @@ struct OverlayUpkeepTests {
         // An address of its blocks is refused, with the remedy.
         let refused = try hosts[0].add("fixed", ip: addresses[2])
         #expect(refused.code == 11 && refused.words.contains("h3"), "\(refused)")
-        #expect(refused.details.contains("take over"), "\(refused)")
+        #expect(refused.details.contains("swiftlet blocks takeover h3 --gone"), "\(refused)")
         let taken = try hosts[0].request("POST", "/v1/blocks/takeover", ["host": "h3"])
         #expect(taken.status == 200, "\(taken)")
         try hosts.eventually("its blocks are another's") { try blocks(of: "h3").isEmpty }

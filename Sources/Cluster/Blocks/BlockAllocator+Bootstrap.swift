@@ -20,13 +20,28 @@ extension BlockAllocator {
 
     private var quorum: Int { voters.count / 2 + 1 }
 
+    /// How far a ballot may be ahead of those seen: each attempt counts one on.
+    static let roundStep: UInt32 = 1 << 16
+    /// How many lists of voters are remembered beside the one of now.
+    static let formerElectionLimit = 64
+
+    /// How many must answer an attempt of ours. What a host that lost its memory accepted before, others may have to
+    /// remember for it: it asks all.
+    private var needed: Int { mayVote ? quorum : voters.count }
+
+    /// Whether this host may answer an attempt of another. One that lost its memory answers only who lost it as well, and so
+    /// asks all: what was accepted before, nobody else can know.
+    private func mayAnswer(_ peer: HostID) -> Bool {
+        mayVote || (voters.count > 1 && peers[peer]?.hasLostMemory == true)
+    }
+
     /// Whether this host may speak in the vote: one that lost its memory may have promised something.
     private var mayVote: Bool { mayClaim && !voters.isEmpty }
 
     /// Names of voters that were not heard.
     var unheard: [String] {
         let heard = Set(alive.compactMap { peers[$0]?.hasGreeted == true ? peers[$0]?.member.name : nil })
-        return voters.filter { $0 != name && !heard.contains($0) }
+        return (seeds.isEmpty ? voters : seeds).filter { $0 != name && !heard.contains($0) }
     }
 
     /// Whether the hosts that are there have said hello, or were waited for long enough.
@@ -39,7 +54,6 @@ extension BlockAllocator {
     mutating func decide() {
         guard split == nil, !voters.isEmpty else { return }
         if voters.count == 1 { return decideAlone() }
-        guard mayVote else { return }
         var heard: [String: HostID] = [:]
         for peer in alive {
             guard let record = peers[peer], record.hasGreeted, record.voters == votersDigest,
@@ -47,7 +61,7 @@ extension BlockAllocator {
             else { continue }
             if heard[name] == nil { heard[name] = peer }
         }
-        guard heard.count + 1 >= quorum else {
+        guard heard.count + 1 >= needed else {
             election.majoritySince = nil
             return
         }
@@ -56,7 +70,7 @@ extension BlockAllocator {
         guard heard.count + 1 == voters.count || now >= since + settings.greetingPatience else { return }
         guard now >= election.nextAttempt else { return }
         let highest = max(promised, election.highest)
-        guard highest.round < .max else { return }
+        guard highest.round < UInt32.max - Self.roundStep else { return }
         let ballot = Ballot(round: highest.round + 1, host: host)
         // Attempts that cross each other end when one of them is given enough time.
         let interval = settings.retryInterval << UInt64(min(6, election.attempts))
@@ -130,6 +144,10 @@ extension BlockAllocator {
                         host: owner.host, name: nil, life: owner.life, hasLeft: false, isGone: false, pastLives: []))
             }
         }
+        if case .hosts = universe.split, !mayClaim, !isRecovered, voters.count > 1 {
+            // What an earlier life handed out in its share may run yet.
+            for block in mine.sorted() { write(.resting, at: block) }
+        }
         notice(.decided(universe: universeDigest))
         guard startedAt != nil else { return }
         for peer in alive {
@@ -171,7 +189,18 @@ extension BlockAllocator {
     /// A message of the vote. Only hosts with the same list take part, and only until they are decided.
     mutating func vote(_ body: BlockMessage.Body, from peer: HostID) {
         if let split { return send(.universe(split, voters: decidedBy), to: peer) }
-        guard mayVote, let name = peers[peer]?.member.name, name != self.name, voters.contains(name) else { return }
+        guard let name = peers[peer]?.member.name, name != self.name, voters.contains(name) else { return }
+        switch body {
+        case .prepare(let ballot, _), .behind(let ballot, _):
+            guard isNear(ballot) else { return notice(.malformed(peer, .tooLarge)) }
+        case .accept(let proposal, _):
+            guard isNear(proposal.ballot) else { return notice(.malformed(peer, .tooLarge)) }
+        default: break
+        }
+        switch body {
+        case .prepare, .accept: guard mayAnswer(peer) else { return }
+        default: break
+        }
         switch body {
         case .prepare(let ballot, let list) where list == votersDigest:
             guard ballot >= promised else { return send(.behind(promised, voters: votersDigest), to: peer) }
@@ -193,16 +222,21 @@ extension BlockAllocator {
         case .accepted(let ballot, let list) where list == votersDigest:
             guard let proposal = election.proposal, ballot == proposal.ballot else { return }
             election.acceptances.insert(name)
-            if election.acceptances.count >= quorum { adopt(proposal.universe) }
+            if election.acceptances.count >= needed { adopt(proposal.universe) }
         case .behind(let ballot, let list) where list == votersDigest:
             election.highest = max(election.highest, ballot)
         default: break
         }
     }
 
+    private func isNear(_ ballot: Ballot) -> Bool {
+        let highest = max(promised, election.highest).round
+        return ballot.round <= highest.addingReportingOverflow(Self.roundStep).partialValue
+    }
+
     /// A majority promised: the highest of what they accepted is proposed again, or something new.
     private mutating func propose() {
-        guard let ballot = election.ballot, election.promises.count >= quorum, promised <= ballot else { return }
+        guard let ballot = election.ballot, election.promises.count >= needed, promised <= ballot else { return }
         let known = election.promises.values.compactMap { $0 }.max { $0.ballot < $1.ballot }
         guard let universe = known?.universe ?? proposal() else { return }
         let proposal = Proposal(ballot: ballot, universe: universe)
@@ -216,9 +250,20 @@ extension BlockAllocator {
         }
     }
 
-    /// A seed takes the blocks of its share that nobody has.
+    // MARK: Seeds
+
+    /// Whether this host is a seed that has not taken its share yet.
+    var awaitsClaim: Bool { mayClaim && seeds.contains(name) }
+
+    /// A seed takes the blocks of its share that nobody has. It hears a majority of the seeds first: it may be a host that
+    /// was made anew under its old name, and its share given away since.
     mutating func claimShare() {
         guard mayClaim, !seeds.isEmpty, isGreeted else { return }
+        if seeds.contains(name) {
+            let heard = Set(
+                partners.compactMap { peers[$0]?.isSynced == true ? peers[$0]?.member.name : nil })
+            guard 2 * (heard.filter { seeds.contains($0) && $0 != name }.count + 1) > seeds.count else { return }
+        }
         mayClaim = false
         mustPersist = true
         // Rows of an earlier life: the memory was lost and nobody knew. Then the share is won back instead.
@@ -229,6 +274,35 @@ extension BlockAllocator {
         for block in ring.blocks where ring[block] == nil && isShare(block, of: name) {
             write(BlockEntry(owner: me), at: block)
         }
+    }
+
+    // MARK: The list of voters
+
+    /// The list of voters is another now, since names in it were found. What was promised under the one before is kept: the
+    /// list may come back.
+    mutating func setVoters(_ names: [String]) {
+        let list = Set(names + [name]).sorted()
+        guard split == nil, seeds.isEmpty, list != voters, list.count <= BlockUniverse.limit,
+            list.allSatisfy({ (1...255).contains($0.utf8.count) })
+        else { return }
+        keepElection(votersDigest, promised, accepted)
+        voters = list
+        votersDigest = Self.digest(ofVoters: list)
+        let former = formerElections.first { $0.voters == votersDigest }
+        promised = former?.promised ?? .zero
+        accepted = former?.accepted
+        election = Election()
+        mustPersist = true
+        guard startedAt != nil else { return }
+        for peer in alive { greet(peer, wantsReply: true) }
+    }
+
+    /// Remembers what was promised under a list of voters. Beyond the limit the oldest is forgotten.
+    mutating func keepElection(_ list: UInt64, _ promised: Ballot, _ accepted: Proposal?) {
+        guard list != 0, promised != .zero || accepted != nil else { return }
+        formerElections.removeAll { $0.voters == list }
+        formerElections.append(BlockMemory.Election(voters: list, promised: promised, accepted: accepted))
+        formerElections.removeFirst(max(0, formerElections.count - Self.formerElectionLimit))
     }
 
     func isShare(_ block: BlockID, of name: String) -> Bool {

@@ -13,7 +13,7 @@ extension BlockAllocator {
     }
 
     /// One subnet of ours at a glance.
-    private struct Holdings {
+    struct Holdings {
         /// Blocks that are handed out from.
         var owned: [BlockID] = []
         /// Those among them without an address in use or lent.
@@ -23,7 +23,7 @@ extension BlockAllocator {
         var isUsed = false
     }
 
-    private func holdings(_ subnet: Int, _ lentCounts: [BlockID: Int]) -> Holdings {
+    func holdings(_ subnet: Int, _ lentCounts: [BlockID: Int]) -> Holdings {
         var holdings = Holdings()
         for block in usableBlocks(of: subnet) {
             let usable = usableCount(of: block)
@@ -39,30 +39,32 @@ extension BlockAllocator {
 
     // MARK: Needs
 
-    mutating func need(_ subnet: Int, _ token: UInt64) {
+    mutating func need(_ subnet: Int, _ token: UInt64, beside: Int) {
         guard layouts.indices.contains(subnet) else { return refuse(token, .unknownSubnet) }
-        guard !isDraining else { return refuse(token, .draining) }
+        guard !isEmptying else { return refuse(token, .draining) }
         lastNeed[subnet] = now
-        needs.append(PendingNeed(token: token, subnet: subnet, deadline: now + settings.patience))
+        needs.append(
+            PendingNeed(token: token, subnet: subnet, deadline: now + settings.patience, beside: max(0, beside)))
     }
 
     /// Refuses what waited too long.
     mutating func endNeeds() {
         guard !needs.isEmpty else { return }
-        for need in needs where isDraining || now >= need.deadline {
+        for need in needs where isEmptying || now >= need.deadline {
             refuse(need.token, obstacle(subnet: need.subnet))
         }
-        needs.removeAll { isDraining || now >= $0.deadline }
+        let (isEmptying, now) = (isEmptying, now)
+        needs.removeAll { isEmptying || now >= $0.deadline }
     }
 
     /// What a need for addresses of a subnet is refused with if it is not granted: for one who waits no longer.
     public func obstacle(subnet: Int) -> Refusal {
-        if isDraining { return .draining }
-        return split == nil ? .undecided(waitingFor: unheard) : shortage(subnet)
+        if isEmptying { return .draining }
+        return split == nil || awaitsClaim ? .undecided(waitingFor: unheard) : shortage(subnet)
     }
 
     /// Why there is no block to be had.
-    private func shortage(_ subnet: Int) -> Refusal {
+    func shortage(_ subnet: Int) -> Refusal {
         var silent = Set(asks[subnet]?.silent ?? [])
         if let ask = asks[subnet], !ask.tried.contains(ask.donor) { silent.insert(ask.donor) }
         for number in ring.blocks(of: subnet) {
@@ -84,15 +86,15 @@ extension BlockAllocator {
         for subnet in layouts.indices {
             var holdings = holdings(subnet, lentCounts)
             let isActive = isActive(subnet, holdings)
-            let isNeeded = needs.contains { $0.subnet == subnet }
-            if holdings.free == 0, isNeeded || holdings.isUsed, let block = reclaimable(subnet, lentCounts) {
+            meetNeeds(subnet, holdings)
+            while needs.contains(where: { $0.subnet == subnet }) || (holdings.free == 0 && holdings.isUsed),
+                let block = reclaimable(subnet, lentCounts)
+            {
                 write(.owned, at: block)
                 holdings = self.holdings(subnet, lentCounts)
+                meetNeeds(subnet, holdings)
             }
-            if holdings.free > 0 {
-                for need in needs where need.subnet == subnet { grant(need.token) }
-                needs.removeAll { $0.subnet == subnet }
-            } else if isNeeded {
+            if needs.contains(where: { $0.subnet == subnet }) {
                 ask(subnet, isUrgent: true)
                 continue
             }
@@ -105,6 +107,12 @@ extension BlockAllocator {
             let rested = holdings.empty.filter { isRested($0) }
             for block in rested.suffix(max(0, surplus)) { withdraw(block, .offer) }
         }
+    }
+
+    /// Grants the needs for which there is an address however many others take theirs first.
+    private mutating func meetNeeds(_ subnet: Int, _ holdings: Holdings) {
+        for need in needs where need.subnet == subnet && holdings.free > need.beside { grant(need.token) }
+        needs.removeAll { $0.subnet == subnet && holdings.free > $0.beside }
     }
 
     private func isActive(_ subnet: Int, _ holdings: Holdings) -> Bool {
@@ -131,142 +139,6 @@ extension BlockAllocator {
             if free > best?.free ?? 0 { best = (block, free) }
         }
         return best?.block
-    }
-
-    // MARK: Asking
-
-    private mutating func ask(_ subnet: Int, isUrgent: Bool) {
-        guard var ask = asks[subnet] else {
-            guard isUrgent || now >= askAfter[subnet] ?? 0 else { return }
-            guard let donor = donor(subnet, isUrgent: isUrgent, without: []) else {
-                return giveUp(subnet, isUrgent: isUrgent)
-            }
-            let ask = Ask(token: random.next(), isUrgent: isUrgent, donor: donor, startedAt: now, sentAt: now)
-            asks[subnet] = ask
-            return send(.ask(token: ask.token, subnet: subnet, isUrgent: isUrgent), to: donor)
-        }
-        if isUrgent, !ask.isUrgent {
-            // Those that had nothing to spare may have something now.
-            ask.isUrgent = true
-            ask.tried = []
-            ask.tries = 0
-            ask.startedAt = now
-        } else {
-            let isThere = isPartner(ask.donor)
-            guard now >= ask.sentAt + settings.retryInterval || !isThere else { return }
-            if !isThere || ask.tries >= 4 || now >= ask.startedAt + settings.patience {
-                ask.silent.append(ask.donor)
-                asks[subnet] = ask
-                return askNext(subnet)
-            }
-        }
-        ask.tries += 1
-        ask.sentAt = now
-        asks[subnet] = ask
-        send(.ask(token: ask.token, subnet: subnet, isUrgent: ask.isUrgent), to: ask.donor)
-    }
-
-    /// The donor had nothing or did not answer: the next one is asked.
-    private mutating func askNext(_ subnet: Int) {
-        guard var ask = asks[subnet] else { return }
-        ask.tried.insert(ask.donor)
-        asks[subnet] = ask
-        guard let donor = donor(subnet, isUrgent: ask.isUrgent, without: ask.tried) else {
-            return giveUp(subnet, isUrgent: ask.isUrgent)
-        }
-        ask.donor = donor
-        ask.token = random.next()
-        ask.tries = 1
-        ask.startedAt = now
-        ask.sentAt = now
-        asks[subnet] = ask
-        send(.ask(token: ask.token, subnet: subnet, isUrgent: ask.isUrgent), to: donor)
-    }
-
-    private mutating func giveUp(_ subnet: Int, isUrgent: Bool) {
-        if isUrgent {
-            let refusal = shortage(subnet)
-            for need in needs where need.subnet == subnet { refuse(need.token, refusal) }
-            needs.removeAll { $0.subnet == subnet }
-        }
-        asks[subnet] = nil
-        askAfter[subnet] = now + 4 * settings.patience + random.part(of: settings.patience)
-    }
-
-    /// Who is there and has the most empty blocks; when it is urgent also who may have one it keeps.
-    private func donor(_ subnet: Int, isUrgent: Bool, without tried: Set<HostID>) -> HostID? {
-        var counts: [HostID: (offered: Int, owned: Int)] = [:]
-        for number in ring.blocks(of: subnet) {
-            let block = BlockID(subnet: subnet, number: number)
-            guard let entry = ring[block], entry.state != .resting, entry.owner.host != host, usableCount(of: block) > 0
-            else { continue }
-            var count = counts[entry.owner.host] ?? (0, 0)
-            if entry.state == .offered { count.offered += 1 } else { count.owned += 1 }
-            counts[entry.owner.host] = count
-        }
-        var best: (peer: HostID, offered: Int, owned: Int)?
-        for peer in partners where !tried.contains(peer) {
-            guard let count = counts[peer], isUrgent || count.offered > 0 else { continue }
-            if let held = best, (held.offered, held.owned) >= (count.offered, count.owned) { continue }
-            best = (peer, count.offered, count.owned)
-        }
-        return best?.peer
-    }
-
-    mutating func hear(_ denial: BlockMessage.Denial, _ token: UInt64, from peer: HostID) {
-        guard let (subnet, ask) = asks.first(where: { $0.value.token == token && $0.value.donor == peer }) else {
-            return
-        }
-        switch denial {
-        case .none: askNext(subnet)
-        case .wait: asks[subnet]?.tries = min(ask.tries, 1)
-        }
-    }
-
-    // MARK: Giving
-
-    mutating func answerAsk(_ peer: HostID, _ token: UInt64, _ subnet: Int, isUrgent: Bool) {
-        guard layouts.indices.contains(subnet), let asker = peers[peer]?.owner else { return }
-        if let gift = gifts[peer], gift.token == token, let entry = ring[gift.block] {
-            // The answer was lost, or the question came twice.
-            let row = BlockRing.Row(block: gift.block, entry: entry)
-            return send(.rows(.init(chunk: nil, wantsNewer: false, rows: [row])), to: peer)
-        }
-        let isUnderWay = withdrawals.values.contains { item in
-            if case .give(asker, let other) = item.purpose { other == token } else { false }
-        }
-        if isUnderWay { return send(.deny(token: token, .wait), to: peer) }
-        let lentCounts = lentCounts
-        let offered = mine.filter {
-            $0.subnet == subnet && isGivable($0) && lentCounts[$0] == nil && usableCount(of: $0) > 0
-        }
-        let holdings = holdings(subnet, lentCounts)
-        // The last one is given only to who has no address left, and if we have some or want none.
-        let spare = offered.count + holdings.empty.count
-        let isIdle = !holdings.isUsed && (lastNeed[subnet].map { now >= $0 + 2 * settings.patience } ?? true)
-        let mayGiveLast = isIdle || (isUrgent && (!offered.isEmpty || hasMore(holdings)))
-        guard spare > 1 || mayGiveLast else { return send(.deny(token: token, .none), to: peer) }
-        if let block = offered.max() { return give(block, to: asker, token: token) }
-        guard let block = holdings.empty.last else { return send(.deny(token: token, .none), to: peer) }
-        withdraw(block, .give(asker, token: token))
-        send(.deny(token: token, .wait), to: peer)
-    }
-
-    /// Whether there are free addresses besides the last empty block.
-    private func hasMore(_ holdings: Holdings) -> Bool {
-        holdings.empty.last.map { holdings.free > usableCount(of: $0) } ?? false
-    }
-
-    /// Whether a block of ours is offered and really empty.
-    private func isGivable(_ block: BlockID) -> Bool {
-        ring[block]?.state == .offered && !disputed.contains(block) && (usedCount(of: block) ?? 0) == 0
-    }
-
-    private mutating func give(_ block: BlockID, to owner: BlockOwner, token: UInt64) {
-        guard mine.contains(block), let entry = ring[block] else { return }
-        gifts[owner.host] = Gift(token: token, block: block)
-        write(entry.next(owner: owner, state: .offered), at: block)
-        notice(.given([block], to: owner.host))
     }
 
     // MARK: Withdrawing
@@ -305,7 +177,8 @@ extension BlockAllocator {
             } else {
                 send(.deny(token: token, .none), to: asker.host)
             }
-        case .lend(let loan, let borrower): finishLoan(loan, borrower, isFree: isFree)
+        case .lend(let loan, let borrower, let isAny):
+            finishLoan(loan, borrower, isAny: isAny, block: item.block, isFree: isFree)
         }
     }
 

@@ -59,8 +59,8 @@ extension BlockAllocator {
     public enum Event: Sendable {
         /// Everything that is known about the other hosts was given as `peer`. Given once.
         case start
-        /// The standing of another host of the cluster that takes part in this network.
-        case peer(HostID, Standing)
+        /// The standing of another host of the cluster that takes part in this network, and its name for people.
+        case peer(HostID, Standing, name: String? = nil)
         /// A message of another host. Its sender is authentic; that it is older, doubled or out of order does no harm.
         case message([UInt8], from: HostID)
         /// The time last asked for by `Directive.wake` has come.
@@ -75,18 +75,19 @@ extension BlockAllocator {
         case alive = 1
         /// It does not answer.
         case failed = 2
-        /// It left on purpose. Loans to it end; its blocks remain its.
+        /// It left on purpose. What it did not give back remains its.
         case left = 3
-        /// It will not come back: loans to it end, and no takeover waits for it. Its blocks are taken over first, if it
-        /// was not drained.
+        /// Membership forgot it, because it was away for so long. That says nothing of its containers: what it owns or
+        /// has borrowed stays its, until an operator takes it over.
         case forgotten = 4
     }
 
     /// What the shell or the operator may want.
     public enum Command: Hashable, Sendable {
-        /// An ADD wants an address of the subnet with this number. Ends with `granted` (then `ranges` has a free
-        /// address, as far as known) or `refused`.
-        case need(subnet: Int, token: UInt64)
+        /// An ADD wants an address of the subnet with this number, beside so many others that were granted theirs and may
+        /// not have reserved one yet. Ends with `granted` or `refused`. Granted with an address, it is that one, which is
+        /// lent by another host to this ADD alone; without, `ranges` has a free address, as far as known.
+        case need(subnet: Int, token: UInt64, beside: Int = 0)
         /// An ADD wants this very address, wherever it belongs. Ends with `granted` or `refused`. The grant is a loan if
         /// another host owns the block: then `borrowed` has it, and it is refused to all others until it is returned.
         case borrow(IPAddress, token: UInt64)
@@ -105,10 +106,19 @@ extension BlockAllocator {
         /// Refuse every `need` and give all blocks away (`true`), or go on as ever (`false`). `Notice.drained` says when
         /// nothing is left and another host knows it.
         case drain(Bool)
+        /// The voters of the first split are these and ourselves: names that were given in place of addresses have been found.
+        /// Ignored when the split is decided or comes of seeds.
+        case voters([String])
+        /// Give back everything that is not in use, and take nothing any more: the host is about to leave. Ends with
+        /// `granted`, when the others know of it or the time for that is over. The next start knows nothing of it.
+        case leave(token: UInt64)
         /// Take over what hosts that are gone own; the operator vouches that nothing runs on them any more. Ends with
         /// `granted` or `refused`. Naming only this host itself vouches for it after it lost its memory: it no longer
         /// waits for those that are away.
-        case takeover([HostID], token: UInt64)
+        ///
+        /// With `isGone` the operator also vouches that they never come back as they were, so that no majority of the
+        /// known hosts needs to be there: of two hosts one can go on. If that is not so, addresses are used twice.
+        case takeover([HostID], isGone: Bool = false, token: UInt64)
     }
 
     /// What is to be done, in this order.
@@ -124,8 +134,8 @@ extension BlockAllocator {
         /// has ended (its address is reserved on disk, or it gave up), see whether any address of the span is reserved
         /// and give `Command.withdrawn`.
         case withdraw(AddressSpan, token: UInt64)
-        /// A command was fulfilled.
-        case granted(token: UInt64)
+        /// A command was fulfilled; a `need` by this address alone, if one is named.
+        case granted(token: UInt64, lent: IPAddress? = nil)
         /// A command was not fulfilled.
         case refused(token: UInt64, Refusal)
         /// Give `Event.timer` at this time; it replaces the time asked for before.
@@ -162,9 +172,9 @@ extension BlockAllocator {
         case isAlive(HostID, seenBy: HostID)
         /// These hosts are away as well and may own blocks that came from the one to be taken over: name them too, or
         /// wait for them.
-        case othersAway([HostID])
-        /// Those that answered are no majority of the known hosts.
-        case noMajority(answered: Int, known: Int)
+        case othersAway([HostID], subjects: [HostID])
+        /// Those that answered are no majority of the known hosts; these are to be taken over.
+        case noMajority(answered: Int, known: Int, subjects: [HostID])
         /// Another takeover of the same host is going on.
         case busy(HostID)
         /// The named host is this one, or nothing is known of it.

@@ -16,9 +16,13 @@ extension BlockAllocator {
         guard loans[address] == nil, !borrows.contains(where: { $0.loan.address == address }) else {
             return refuse(token, .inUse)
         }
-        nextLoan &+= 1
-        let loan = Loan(address: address, number: nextLoan)
+        let loan = Loan(address: address, number: loanNumber())
         borrows.append(PendingBorrow(token: token, loan: loan, deadline: now + settings.patience))
+    }
+
+    mutating func loanNumber() -> UInt64 {
+        nextLoan &+= 1
+        return nextLoan
     }
 
     /// Who asked has gone: else the next to ask would find the address taken by nobody.
@@ -59,7 +63,7 @@ extension BlockAllocator {
     private mutating func outcome(of item: PendingBorrow) -> Outcome {
         let address = item.loan.address
         guard let block = block(of: address) else { return .refused(.notUsable) }
-        if isDraining { return .refused(.draining) }
+        if isEmptying { return .refused(.draining) }
         guard split != nil else { return .waits(nil) }
         guard let entry = ring[block] else { return .refused(.unowned) }
         if mine.contains(block) {
@@ -81,10 +85,19 @@ extension BlockAllocator {
         if let place = borrows.firstIndex(where: { $0.loan == loan }) {
             hold(loan)
             grant(borrows.remove(at: place).token)
+        } else if let subnet = block(of: loan.address)?.subnet, let ask = asks[subnet], ask.takesAddress,
+            ask.token == loan.number, ask.donor == peer, loans[loan.address] == nil,
+            let place = needs.firstIndex(where: { $0.subnet == subnet })
+        {
+            hold(loan)
+            asks[subnet] = nil
+            lenders[subnet] = peer
+            grant(needs.remove(at: place).token, lent: loan.address)
         } else if loans[loan.address] != nil {
             hold(loan)
         } else {
-            // It was given up in the meantime.
+            // It was given up in the meantime. The same answer may come again, when the owner has lent it to another.
+            if let subnet = block(of: loan.address)?.subnet, asks[subnet]?.token == loan.number { asks[subnet] = nil }
             send(.giveBack([loan]), to: peer)
         }
     }
@@ -142,15 +155,55 @@ extension BlockAllocator {
         }
         for (token, item) in withdrawals where item.block == block {
             guard let address = item.address else { return }
-            guard address == loan.address, case .lend(_, let other) = item.purpose else { continue }
+            guard address == loan.address, case .lend(let known, let other, _) = item.purpose else { continue }
             guard other == borrower else { return send(.keep(loan, .lent), to: peer) }
-            guard case .lend(let known, _) = item.purpose, known.number < loan.number else { return }
-            withdrawals[token]?.purpose = .lend(loan, borrower)
+            guard known.number < loan.number else { return }
+            withdrawals[token]?.purpose = .lend(loan, borrower, isAny: false)
             return
         }
         // Nothing of an offered block is handed out, so nobody needs to look.
         if entry.state == .offered { return recordLoan(loan, borrower) }
-        withdraw(block, address: loan.address, .lend(loan, borrower))
+        withdraw(block, address: loan.address, .lend(loan, borrower, isAny: false))
+    }
+
+    /// Lends whichever address of ours is free, to a host that finds no block.
+    mutating func lendAny(_ subnet: Int, number: UInt64, to borrower: BlockOwner) {
+        if let held = lent.values.first(where: { $0.borrower == borrower && $0.loan.number == number }) {
+            // The answer was lost.
+            return send(.lend(held.loan), to: borrower.host)
+        }
+        guard !isEmptying, let (address, block) = freeAddress(subnet) else {
+            return send(.deny(token: number, .none), to: borrower.host)
+        }
+        let loan = Loan(address: address, number: number)
+        if ring[block]?.state == .offered { return recordLoan(loan, borrower) }
+        withdraw(block, address: address, .lend(loan, borrower, isAny: true))
+        send(.deny(token: number, .wait), to: borrower.host)
+    }
+
+    /// An address of ours that nobody has, as far as known: the last of the fullest block, so that empty ones stay whole and
+    /// the delegate, which begins at the front, comes to it last.
+    private func freeAddress(_ subnet: Int) -> (IPAddress, BlockID)? {
+        let lentCounts = lentCounts
+        let leaving = Set(withdrawals.values.compactMap(\.address))
+        var best: (block: BlockID, free: Int)?
+        for block in mine.sorted() where block.subnet == subnet && ring[block]?.state != .resting {
+            guard !disputed.contains(block), !withdrawing.contains(block), let used = usedCount(of: block) else {
+                continue
+            }
+            let free = usableCount(of: block) - used - (lentCounts[block] ?? 0)
+            if free > 0, free < best?.free ?? .max { best = (block, free) }
+        }
+        guard let block = best?.block else { return nil }
+        let layout = layouts[subnet]
+        for number in layout.numbers(of: block.number).reversed() {
+            let address = IPAddress(family: layout.subnet.family, number: number)
+            guard layout.isUsable(address), !usedAddresses.contains(address), lent[address] == nil,
+                !leaving.contains(address)
+            else { continue }
+            return (address, block)
+        }
+        return nil
     }
 
     private mutating func recordLoan(_ loan: Loan, _ borrower: BlockOwner) {
@@ -164,9 +217,11 @@ extension BlockAllocator {
         send(.lend(loan), to: borrower.host)
     }
 
-    mutating func finishLoan(_ loan: Loan, _ borrower: BlockOwner, isFree: Bool) {
-        guard isFree else { return send(.keep(loan, .inUse), to: borrower.host) }
-        recordLoan(loan, borrower)
+    mutating func finishLoan(_ loan: Loan, _ borrower: BlockOwner, isAny: Bool, block: BlockID, isFree: Bool) {
+        if isFree { return recordLoan(loan, borrower) }
+        guard isAny else { return send(.keep(loan, .inUse), to: borrower.host) }
+        if usedAddresses.insert(loan.address).inserted { used?[block, default: 0] += 1 }
+        lendAny(block.subnet, number: loan.number, to: borrower)
     }
 
     mutating func takeBack(_ returned: [Loan], from peer: HostID) {
@@ -217,6 +272,7 @@ extension BlockAllocator {
         for loan in lent where loans[loan.address] != nil { hold(loan) }
         let unknown = lent.filter { loan in
             loans[loan.address] == nil && !borrows.contains { $0.loan == loan }
+                && !asks.values.contains { $0.takesAddress && $0.token == loan.number }
         }
         if !unknown.isEmpty { send(.giveBack(unknown), to: peer) }
         // What is not in our book is taken into it if the address is free, and is reported there if not.

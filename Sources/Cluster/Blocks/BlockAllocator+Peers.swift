@@ -4,11 +4,7 @@ internal import StateMachine
 extension BlockAllocator {
     mutating func setStanding(of peer: HostID, _ standing: Standing) {
         guard peer != host else { return }
-        if standing == .forgotten {
-            if peers.removeValue(forKey: peer) != nil { shouldPersist = true }
-            endLoans(to: [peer])
-            return
-        }
+        if standing == .forgotten { return membershipForgot(peer) }
         var record =
             peers[peer]
             ?? Peer(
@@ -26,11 +22,38 @@ extension BlockAllocator {
             record.table = nil
             record.proposed = nil
         }
+        // It gave everything back: nobody needs to wait for it.
+        if standing == .left, record.hasGivenAll, holdsNothing(peer) { record.member.isGone = true }
         peers[peer] = record
         // Whoever is waited for must be known after a restart. What comes before the start is written with it.
         if isNew, startedAt != nil { mustPersist = true } else { shouldPersist = true }
-        if standing == .left { endLoans(to: [peer]) }
         if standing == .alive, !wasAlive, startedAt != nil { greet(peer, wantsReply: true) }
+    }
+
+    /// Membership knows nothing of a host any more. What it owns or has borrowed stays its, and it is waited for before
+    /// anything is taken over; only who left with nothing is forgotten here as well.
+    private mutating func membershipForgot(_ peer: HostID) {
+        guard let record = peers[peer] else { return }
+        let isOver = record.member.isGone || peers.count > Self.memberLimit
+        if isOver, holdsNothing(peer) {
+            peers[peer] = nil
+            shouldPersist = true
+        } else {
+            setStanding(of: peer, record.member.hasLeft ? .left : .failed)
+        }
+    }
+
+    /// Whether no block is another host's and no address lent to it.
+    private func holdsNothing(_ peer: HostID) -> Bool {
+        !ring.rows.contains { $0.entry.owner.host == peer } && !lent.values.contains { $0.borrower.host == peer }
+    }
+
+    mutating func setPublicName(of peer: HostID, _ name: String) {
+        guard peers[peer] != nil, peers[peer]?.member.publicName != name, (1...255).contains(name.utf8.count) else {
+            return
+        }
+        peers[peer]?.member.publicName = name
+        shouldPersist = true
     }
 
     /// Says hello, and what is lent between the two.
@@ -39,7 +62,7 @@ extension BlockAllocator {
             .hello(
                 BlockMessage.Hello(
                     name: name, table: ring.digest(), voters: votersDigest, wantsReply: wantsReply,
-                    isDraining: isDraining, hasLostMemory: split == nil && !mayClaim)), to: peer)
+                    isDraining: isEmptying, hasLostMemory: split == nil && !mayClaim)), to: peer)
         if isPartner(peer) { tellLoans(to: peer) }
     }
 
@@ -99,7 +122,8 @@ extension BlockAllocator {
         switch body {
         case .digests(let digests): compare(digests, with: peer)
         case .rows(let rows): merge(rows, from: peer)
-        case .ask(let token, let subnet, let isUrgent): answerAsk(peer, token, subnet, isUrgent: isUrgent)
+        case .ask(let token, let subnet, let isUrgent, let takesAddress):
+            answerAsk(peer, token, subnet, isUrgent: isUrgent, takesAddress: takesAddress)
         case .deny(let token, let denial): hear(denial, token, from: peer)
         case .borrow(let loan): lend(loan, to: peer)
         case .lend(let loan): hearLend(loan, from: peer)
@@ -136,6 +160,9 @@ extension BlockAllocator {
         peers[peer]?.voters = hello.voters
         peers[peer]?.table = hello.table
         peers[peer]?.hasGreeted = true
+        // Only who has the same table can tell that it owns nothing.
+        let hasGivenAll = hello.isDraining && hello.table == ring.digest() && holdsNothing(peer)
+        peers[peer]?.hasGivenAll = hasGivenAll
         if hello.wantsReply { greet(peer, wantsReply: false) }
         switch (split, universe) {
         case (nil, 0): peers[peer]?.isSynced = true
@@ -183,7 +210,7 @@ extension BlockAllocator {
         switch ring.compare(row) {
         case .same, .older: return
         case .conflict:
-            guard let held else { return }
+            guard let held, row.entry.isPlausible(after: held) else { return }
             let other = row.entry.owner.host == host ? held.owner.host : row.entry.owner.host
             if disputed.insert(row.block).inserted {
                 mustPersist = true
@@ -201,6 +228,7 @@ extension BlockAllocator {
                 if wasMine { abandon(row.block) }
             }
         case .newer:
+            guard row.entry.isPlausible(after: held) else { return notice(.malformed(peer, .tooLarge)) }
             if wasMine, let held {
                 if row.entry.owner != me, row.entry.epoch > held.epoch {
                     notice(

@@ -32,7 +32,7 @@ extension BlockAllocator {
 
     /// The blocks whose addresses are handed out here, in order.
     func usableBlocks(of subnet: Int) -> [BlockID] {
-        guard !isDraining else { return [] }
+        guard !isEmptying else { return [] }
         return mine.filter { block in
             block.subnet == subnet && ring[block]?.state == .owned && !withdrawing.contains(block)
                 && !disputed.contains(block)
@@ -58,6 +58,20 @@ extension BlockAllocator {
                 used: isMine ? usedCount(of: block) : nil, lent: lentOf[block] ?? [:],
                 isDisputed: disputed.contains(block))
         }
+    }
+
+    /// What tells networks of one name with different subnets apart; ``layoutDigest`` of an allocator for them.
+    public static func layoutDigest(of subnets: [BlockLayout]) -> UInt64 { BlockUniverse.digest(of: subnets) }
+
+    /// The same of what an allocator persisted; nil when it cannot be read.
+    public static func layoutDigest(ofMemory bytes: [UInt8]) -> UInt64? {
+        do throws(BlockWireFault) { return try BlockMemory(bytes).layouts } catch { return nil }
+    }
+
+    /// The other hosts that are known of the network, by the names people know them by; those that membership forgot
+    /// are among them.
+    public var hosts: [(host: HostID, name: String?)] {
+        peers.sorted { $0.key < $1.key }.map { ($0.key, $0.value.member.publicName) }
     }
 
     /// A digest of all rows; equal on two hosts when their tables are.

@@ -11,6 +11,8 @@ extension BlockAllocator {
         var isSynced = false
         var awaited: Set<ChunkID> = []
         var isDraining = false
+        /// It is giving away what it has, and has nothing left.
+        var hasGivenAll = false
         var hasLostMemory = false
         /// It has other subnets.
         var hasOtherSubnets = false
@@ -36,6 +38,15 @@ extension BlockAllocator {
         var token: UInt64
         var subnet: Int
         var deadline: UInt64
+        /// How many others may take a free address first.
+        var beside: Int
+    }
+
+    /// What the host does before it leaves.
+    struct Leaving: Sendable {
+        /// Who waits for it; nil when that was answered.
+        var token: UInt64?
+        var deadline: UInt64
     }
 
     struct PendingBorrow: Sendable {
@@ -49,6 +60,8 @@ extension BlockAllocator {
     struct Ask: Sendable {
         var token: UInt64
         var isUrgent: Bool
+        /// Nobody has a block: one address will do.
+        var takesAddress = false
         var donor: HostID
         var startedAt: UInt64
         var sentAt: UInt64
@@ -68,7 +81,8 @@ extension BlockAllocator {
         enum Purpose: Sendable {
             case offer
             case give(BlockOwner, token: UInt64)
-            case lend(BlockMessage.Loan, BlockOwner)
+            /// With `isAny` another address will do as well.
+            case lend(BlockMessage.Loan, BlockOwner, isAny: Bool)
         }
 
         var block: BlockID
@@ -96,7 +110,12 @@ extension BlockAllocator {
 
     mutating func notice(_ notice: Notice) { notices.append(.notice(notice)) }
 
-    mutating func grant(_ token: UInt64) { results.append(.granted(token: token)) }
+    mutating func grant(_ token: UInt64, lent: IPAddress? = nil) {
+        results.append(.granted(token: token, lent: lent))
+    }
+
+    /// Whether this host gives away what it has.
+    var isEmptying: Bool { isDraining || leaving != nil }
 
     mutating func refuse(_ token: UInt64, _ refusal: Refusal) {
         results.append(.refused(token: token, refusal))

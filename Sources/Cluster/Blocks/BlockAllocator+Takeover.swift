@@ -7,6 +7,8 @@ extension BlockAllocator {
         /// nil when a host wins its own blocks back.
         var token: UInt64?
         var subjects: [HostID]
+        /// The operator vouches that the subjects never come back: nobody else needs to see that.
+        var isGone = false
         var deadline: UInt64
         var nextSend: UInt64
         /// Who knows nothing that we do not know.
@@ -17,7 +19,7 @@ extension BlockAllocator {
         var isRecovery: Bool { token == nil }
     }
 
-    mutating func takeOver(_ hosts: [HostID], _ token: UInt64) {
+    mutating func takeOver(_ hosts: [HostID], isGone: Bool, _ token: UInt64) {
         if hosts == [host] {
             // The operator vouches that nothing of an earlier life matters any more.
             isVouchedFor = true
@@ -30,20 +32,20 @@ extension BlockAllocator {
             return grant(token)
         }
         guard split != nil else { return refuse(token, .undecided(waitingFor: unheard)) }
-        guard !isDraining else { return refuse(token, .draining) }
+        guard !isEmptying else { return refuse(token, .draining) }
         for subject in hosts {
             guard let peer = peers[subject] else { return refuse(token, .unknownHost(subject)) }
             if peer.standing == .alive { return refuse(token, .isAlive(subject, seenBy: host)) }
         }
         guard let first = hosts.first else { return refuse(token, .unknownHost(host)) }
         if let fence, !fence.isRecovery { return refuse(token, .busy(fence.subjects.first ?? first)) }
-        begin(Set(hosts).sorted(), token)
+        begin(Set(hosts).sorted(), isGone: isGone, token)
     }
 
-    private mutating func begin(_ subjects: [HostID], _ token: UInt64?) {
+    private mutating func begin(_ subjects: [HostID], isGone: Bool = false, _ token: UInt64?) {
         fence = FenceAttempt(
-            number: random.next(), token: token, subjects: subjects, deadline: now + settings.takeoverPatience,
-            nextSend: now)
+            number: random.next(), token: token, subjects: subjects, isGone: isGone,
+            deadline: now + settings.takeoverPatience, nextSend: now)
     }
 
     /// Asks for what earlier lives of this host owned.
@@ -84,13 +86,14 @@ extension BlockAllocator {
             return end(attempt, .isAlive(subject, seenBy: host))
         }
         let away = isVouchedFor && attempt.isRecovery ? [] : away(attempt.subjects)
-        guard away.isEmpty else { return end(attempt, .othersAway(away)) }
+        guard away.isEmpty else { return end(attempt, .othersAway(away, subjects: attempt.subjects)) }
         let jury = jury
         let missing = jury.filter { !attempt.agreed.contains($0) }
         if missing.isEmpty {
             let known = jury.count + 1 + attempt.subjects.count { peers[$0]?.standing == .failed }
-            guard 2 * (jury.count + 1) > known else {
-                return end(attempt, .noMajority(answered: jury.count + 1, known: known))
+            guard attempt.isGone || 2 * (jury.count + 1) > known else {
+                return end(
+                    attempt, .noMajority(answered: jury.count + 1, known: known, subjects: attempt.subjects))
             }
             return complete(attempt)
         }
@@ -108,7 +111,7 @@ extension BlockAllocator {
         if let token = attempt.token { return refuse(token, refusal) }
         let waiting: [HostID]
         switch refusal {
-        case .othersAway(let hosts), .noAnswer(let hosts): waiting = hosts
+        case .othersAway(let hosts, _), .noAnswer(let hosts): waiting = hosts
         case .busy(let host): waiting = [host]
         default: waiting = []
         }
@@ -202,64 +205,5 @@ extension BlockAllocator {
             for peer in partners { send(.gone(attempt.subjects), to: peer) }
         }
         if let token = attempt.token { grant(token) }
-    }
-
-    // MARK: Draining
-
-    mutating func setDraining(_ isOn: Bool) {
-        guard isDraining != isOn else { return }
-        isDraining = isOn
-        hasReportedDrained = false
-        lastDrainWait = 0
-        asks = [:]
-        mustPersist = true
-        rangesDiffer = true
-        for peer in alive { greet(peer, wantsReply: false) }
-    }
-
-    /// Gives away what is empty, and waits until another host has the same table.
-    mutating func drain() {
-        let lentCounts = lentCounts
-        var waiting = 0
-        for block in mine.sorted() {
-            guard let entry = ring[block], !withdrawing.contains(block) else { continue }
-            let isEmpty = usedCount(of: block) == 0 && lentCounts[block] == nil && !disputed.contains(block)
-            switch entry.state {
-            case .resting: waiting += 1
-            case .owned where isEmpty: withdraw(block, .offer)
-            case .offered where isEmpty:
-                if let heir = heir(block.subnet) {
-                    write(entry.next(owner: heir, state: .offered), at: block)
-                    notice(.given([block], to: heir.host))
-                }
-            default: waiting += 1
-            }
-        }
-        if waiting > 0, waiting != lastDrainWait { notice(.drainWaits(blocks: waiting)) }
-        lastDrainWait = waiting
-        guard mine.isEmpty, !hasReportedDrained else { return }
-        let table = ring.digest()
-        if partners.contains(where: { peers[$0]?.table == table }) {
-            hasReportedDrained = true
-            return notice(.drained)
-        }
-        guard now >= nextDrainHello else { return }
-        nextDrainHello = now + settings.retryInterval
-        for peer in partners { greet(peer, wantsReply: true) }
-    }
-
-    /// The partner with the fewest blocks of a subnet.
-    private func heir(_ subnet: Int) -> BlockOwner? {
-        var counts: [HostID: Int] = [:]
-        for number in ring.blocks(of: subnet) {
-            if let entry = ring[BlockID(subnet: subnet, number: number)] { counts[entry.owner.host, default: 0] += 1 }
-        }
-        var best: (owner: BlockOwner, count: Int)?
-        for peer in partners {
-            guard let record = peers[peer], !record.isDraining, let owner = record.owner else { continue }
-            let count = counts[peer] ?? 0
-            if count < best?.count ?? .max { best = (owner, count) }
-        }
-        return best?.owner
     }
 }

@@ -13,6 +13,8 @@ internal import StateMachine
 /// directives out in order and gives events one at a time. It makes an allocator for every network whose definition it
 /// knows, also one that no container of its own is on: others may need blocks that this host owns.
 public struct BlockAllocator: Sendable {
+    /// How many hosts are known at most before those that failed long ago, and own nothing, are forgotten.
+    static let memberLimit = 4096
     /// The most subnets a network has.
     public static let subnetLimit = 16
 
@@ -23,12 +25,13 @@ public struct BlockAllocator: Sendable {
     /// Our name, as others' `seeds` and `voters` have it.
     public let name: String
     let settings: Settings
-    let layoutDigest: UInt64
+    /// What tells networks of one name with different subnets apart.
+    public let layoutDigest: UInt64
     /// The seeds, sorted; empty when the first split is voted on.
     let seeds: [String]
     /// Who votes, sorted; empty with seeds.
-    let voters: [String]
-    let votersDigest: UInt64
+    var voters: [String]
+    var votersDigest: UInt64
 
     var now: UInt64
     var random: Xoshiro256
@@ -44,6 +47,8 @@ public struct BlockAllocator: Sendable {
     public internal(set) var isDraining: Bool
     var promised: BlockMessage.Ballot
     var accepted: BlockMessage.Proposal?
+    /// What was promised under other lists of voters.
+    var formerElections: [BlockMemory.Election] = []
     var ring: BlockRing
     var lent: [IPAddress: BlockMemory.Lent] = [:]
     var loans: [IPAddress: BlockMessage.Loan] = [:]
@@ -68,6 +73,12 @@ public struct BlockAllocator: Sendable {
     var borrows: [PendingBorrow] = []
     var asks: [Int: Ask] = [:]
     var askAfter: [Int: UInt64] = [:]
+    /// Until when nobody is asked for a block of a subnet before single addresses are asked for.
+    var blocksGoneUntil: [Int: UInt64] = [:]
+    /// Who lent an address last.
+    var lenders: [Int: HostID] = [:]
+    /// The host is about to leave.
+    var leaving: Leaving?
     var gifts: [HostID: Gift] = [:]
     var withdrawals: [UInt64: Withdrawal] = [:]
     var withdrawing: Set<BlockID> = []
@@ -141,11 +152,15 @@ public struct BlockAllocator: Sendable {
         // Numbers given since the last writing are left out; that this start is written makes it so.
         nextLoan = saved.nextLoan &+ 1 << 32
         // Promises belong to one list of voters.
-        let isSameElection = saved.voters == votersDigest
-        promised = isSameElection ? saved.promised : .zero
-        accepted = isSameElection ? saved.accepted : nil
+        promised = .zero
+        accepted = nil
         ring = BlockRing(counts: subnets.map(\.count))
         restore(saved)
+        formerElections = saved.formerElections
+        keepElection(saved.voters, saved.promised, saved.accepted)
+        if let former = formerElections.first(where: { $0.voters == votersDigest }) {
+            (promised, accepted) = (former.promised, former.accepted)
+        }
         if split == nil, !seeds.isEmpty { adopt(BlockUniverse(.seeds(seeds))) }
     }
 
@@ -167,7 +182,9 @@ public struct BlockAllocator: Sendable {
         random.stir(generator.next())
         switch event {
         case .start: start()
-        case .peer(let peer, let standing): setStanding(of: peer, standing)
+        case .peer(let peer, let standing, let name):
+            setStanding(of: peer, standing)
+            if let name { setPublicName(of: peer, name) }
         case .message(let bytes, let peer): receive(bytes, from: peer)
         case .timer: break
         case .command(let command): carryOut(command)
@@ -194,7 +211,7 @@ public struct BlockAllocator: Sendable {
             endRest()
             recover()
             continueFence()
-            if isDraining { drain() } else { grow() }
+            if isEmptying { drain() } else { grow() }
         }
         endNeeds()
         endBorrows()
@@ -203,14 +220,16 @@ public struct BlockAllocator: Sendable {
 
     private mutating func carryOut(_ command: Command) {
         switch command {
-        case .need(let subnet, let token): need(subnet, token)
+        case .need(let subnet, let token, let beside): need(subnet, token, beside: beside)
+        case .voters(let names): setVoters(names)
+        case .leave(let token): leave(token)
         case .borrow(let address, let token): borrow(address, token)
         case .giveUp(let token): giveUp(token)
         case .returnLoan(let address): returnLoan(address)
         case .usage(let addresses): setUsage(addresses)
         case .withdrawn(let token, let isFree): finish(token, isFree: isFree)
         case .drain(let isOn): setDraining(isOn)
-        case .takeover(let hosts, let token): takeOver(hosts, token)
+        case .takeover(let hosts, let isGone, let token): takeOver(hosts, isGone: isGone, token)
         }
     }
 
@@ -239,7 +258,7 @@ public struct BlockAllocator: Sendable {
         var wake = nextRepair
         let isWaiting =
             split == nil || fence != nil || !needs.isEmpty || !borrows.isEmpty || !asks.isEmpty
-            || (isDraining && !hasReportedDrained) || (mayClaim && !seeds.isEmpty)
+            || (isDraining && !hasReportedDrained) || leaving?.token != nil || (mayClaim && !seeds.isEmpty)
         if isWaiting { wake = min(wake, now + settings.retryInterval) }
         // A block whose rest is over and that still rests waits for the shell's count.
         for time in restUntil.values { wake = min(wake, time > now ? time : now + settings.retryInterval) }
@@ -257,6 +276,7 @@ public struct BlockAllocator: Sendable {
         memory.voters = votersDigest
         memory.promised = promised
         memory.accepted = accepted
+        memory.formerElections = formerElections.filter { $0.voters != votersDigest }
         memory.rows = ring.rows
         memory.lent = lent.values.sorted { $0.loan.address < $1.loan.address }
         memory.borrowed = loans.values.sorted { $0.address < $1.address }

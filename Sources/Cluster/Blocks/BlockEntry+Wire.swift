@@ -42,9 +42,9 @@ extension BlockReader {
             let first = try count(atMost: BlockLayout.limit - 1)
             let length = try count(atMost: BlockLayout.limit - first)
             let owner = try count(atMost: Self.rowLimit)
-            // Counting never comes near these; from there a later word could not be told any more.
-            let epoch = try count(atMost: Int(Int32.max))
-            let version = try count(atMost: .max >> 1)
+            // Counting never comes near these: see `isPlausible`.
+            let epoch = try count(atMost: Int(BlockEntry.epochLimit))
+            let version = try count(atMost: Int(BlockEntry.versionLimit))
             guard owner < owners.count, length > 0, version > 0, let state = BlockState(rawValue: try byte()) else {
                 throw .badValue
             }

@@ -76,6 +76,23 @@ public struct BlockEntry: Hashable, Sendable {
         self.state = state
     }
 
+    /// The highest epoch there is, and the highest version. Rows beyond cannot be read.
+    static let epochLimit = UInt32(Int32.max)
+    static let versionLimit = UInt64.max >> 1
+    /// By how much a block's epoch and version can have grown since a host last heard of it: both grow by one with what an
+    /// operator or an owner does. A row that claims more is wrong, and would leave nothing to count on with.
+    static let epochStep: UInt32 = 1 << 16
+    static let versionStep: UInt64 = 1 << 40
+
+    /// Whether this can be what became of another entry; nil: of none.
+    func isPlausible(after other: BlockEntry?) -> Bool {
+        let (epoch, version) = other.map { ($0.epoch, $0.version) } ?? (0, 0)
+        return self.epoch <= epoch.addingReportingOverflow(Self.epochStep).partialValue
+            && self.epoch < Self.epochLimit
+            && self.version <= version.addingReportingOverflow(Self.versionStep).partialValue
+            && self.version < Self.versionLimit
+    }
+
     /// Whether this is a later word than the other.
     func isNewer(than other: BlockEntry) -> Bool { (epoch, version) > (other.epoch, other.version) }
 

@@ -10,6 +10,15 @@ struct BlockMemory: Hashable, Sendable {
         var isGone: Bool
         /// Lives that are over; what they said late does not count.
         var pastLives: [UInt32]
+        /// The name people know it by, which `name` is not where voters are called by their addresses.
+        var publicName: String?
+    }
+
+    /// What was promised under a list of voters.
+    struct Election: Hashable, Sendable {
+        var voters: UInt64
+        var promised: BlockMessage.Ballot
+        var accepted: BlockMessage.Proposal?
     }
 
     /// An address of ours that another host uses.
@@ -33,6 +42,7 @@ struct BlockMemory: Hashable, Sendable {
     var voters: UInt64 = 0
     var promised: BlockMessage.Ballot = .zero
     var accepted: BlockMessage.Proposal?
+    var formerElections: [Election] = []
     var rows: [BlockRing.Row] = []
     var nextLoan: UInt64 = 0
     var lent: [Lent] = []
@@ -92,6 +102,25 @@ struct BlockMemory: Hashable, Sendable {
                 $0.count($1.number)
             }
         }
+        let named = members.filter { $0.publicName != nil }
+        if !named.isEmpty {
+            writer.field(9) {
+                $0.list(named) { (writer, member) in
+                    writer.host(member.host)
+                    writer.text(member.publicName ?? "")
+                }
+            }
+        }
+        if !formerElections.isEmpty {
+            writer.field(10) {
+                $0.list(formerElections) { (writer, election) in
+                    writer.fixed(election.voters)
+                    writer.ballot(election.promised)
+                    writer.flag(election.accepted != nil)
+                    if let accepted = election.accepted { writer.proposal(accepted) }
+                }
+            }
+        }
         var hash = BlockHash()
         hash.add(writer.bytes)
         writer.fixed(hash.value)
@@ -149,6 +178,21 @@ struct BlockMemory: Hashable, Sendable {
                     isGone: try item.flag(),
                     pastLives: try item.list(atMost: 64) { (item) throws(BlockWireFault) in try item.number32() })
             }
+        }
+        if var field = fields[10] {
+            let limit = BlockAllocator.formerElectionLimit
+            formerElections = try field.list(atMost: limit) { (item) throws(BlockWireFault) in
+                Election(
+                    voters: try item.fixed(), promised: try item.ballot(),
+                    accepted: try item.flag() ? try item.proposal() : nil)
+            }
+        }
+        if var field = fields[9] {
+            let names = try field.list(atMost: Self.listLimit) { (item) throws(BlockWireFault) in
+                (try item.host(), try item.text())
+            }
+            let table = Dictionary(names, uniquingKeysWith: { first, _ in first })
+            for place in members.indices { members[place].publicName = table[members[place].host] }
         }
         if var field = fields[8] {
             disputed = try field.list(atMost: BlockReader.rowLimit) { (item) throws(BlockWireFault) in

@@ -31,6 +31,7 @@ private enum Tag {
     static let isInSync: UInt8 = 27
     static let away: UInt8 = 28
     static let hasLostMemory: UInt8 = 29
+    static let takesAddress: UInt8 = 30
 }
 
 private enum Kind: UInt8 {
@@ -254,7 +255,8 @@ extension BlockMessage.Body {
 
     private func writeRequest(to writer: inout BlockWriter) {
         switch self {
-        case .ask(let token, let subnet, let isUrgent):
+        case .ask(let token, let subnet, let isUrgent, let takesAddress):
+            writer.flag(Tag.takesAddress, takesAddress)
             writer.field(Tag.token) { $0.fixed(token) }
             writer.field(Tag.subnet) { $0.count(subnet) }
             writer.flag(Tag.isUrgent, isUrgent)
@@ -331,7 +333,8 @@ extension BlockMessage.Body {
                 try item.count(atMost: BlockAllocator.subnetLimit - 1)
             }
             return .ask(
-                token: try fields.fixed(Tag.token), subnet: subnet, isUrgent: try fields.flag(Tag.isUrgent))
+                token: try fields.fixed(Tag.token), subnet: subnet, isUrgent: try fields.flag(Tag.isUrgent),
+                takesAddress: try fields.flag(Tag.takesAddress))
         case .deny:
             let denial = try fields.required(Tag.denial) { (item) throws(BlockWireFault) in try item.byte() }
             guard let denial = BlockMessage.Denial(rawValue: denial) else { throw .badValue }

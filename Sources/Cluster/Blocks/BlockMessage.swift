@@ -29,8 +29,8 @@ public struct BlockMessage: Hashable, Sendable {
         case accepted(Ballot, voters: UInt64)
         /// A higher ballot was promised.
         case behind(Ballot, voters: UInt64)
-        /// Asks for an empty block. Urgent: there is no free address left.
-        case ask(token: UInt64, subnet: Int, isUrgent: Bool)
+        /// Asks for an empty block. Urgent: there is no free address left, and one that is lent will do if the sender says so.
+        case ask(token: UInt64, subnet: Int, isUrgent: Bool, takesAddress: Bool = false)
         /// No block, or not yet.
         case deny(token: UInt64, Denial)
         /// Asks for one address.

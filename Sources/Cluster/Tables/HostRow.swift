@@ -14,11 +14,13 @@ public struct HostRow: Hashable, Sendable {
     public var nodeName: String
     /// Whether it takes its leave by a signed word: membership's word alone, which nobody has signed, then ends nothing.
     public var signsFarewell: Bool
+    /// Whether it signs what its block allocators say: unsigned words in its name are somebody else's.
+    public var signsBlocks: Bool
 
     /// Makes a row.
     public init(
         publicKey: [UInt8], addresses: [IPAddress] = [], underlayMTU: UInt32 = 0, suiteVersion: String = "",
-        nodeName: String = "", signsFarewell: Bool = false
+        nodeName: String = "", signsFarewell: Bool = false, signsBlocks: Bool = false
     ) {
         self.publicKey = publicKey
         self.addresses = addresses
@@ -26,6 +28,7 @@ public struct HostRow: Hashable, Sendable {
         self.suiteVersion = suiteVersion
         self.nodeName = nodeName
         self.signsFarewell = signsFarewell
+        self.signsBlocks = signsBlocks
     }
 
     /// The value of the record.
@@ -36,6 +39,7 @@ public struct HostRow: Hashable, Sendable {
         if underlayMTU != 0 { fields.add(3, number: UInt64(underlayMTU)) }
         if !suiteVersion.isEmpty { fields.add(4, suiteVersion) }
         if !nodeName.isEmpty { fields.add(5, nodeName) }
+        if signsBlocks { fields.add(6, number: 1) }
         if signsFarewell { fields.add(7, number: 1) }
         return fields.bytes
     }
@@ -59,6 +63,7 @@ public struct HostRow: Hashable, Sendable {
             case 5:
                 guard let text = field.text() else { return nil }
                 nodeName = text
+            case 6: signsBlocks = field.number(upTo: 1) == 1
             case 7:
                 guard let number = field.number() else { return nil }
                 signsFarewell = number != 0

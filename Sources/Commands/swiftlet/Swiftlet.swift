@@ -12,7 +12,7 @@ struct Swiftlet: ParsableCommand {
         version: suiteVersion,
         subcommands: [
             Members.self, Status.self, Join.self, Leave.self, ForceLeave.self, Events.self, Event.self, Query.self,
-            Tags.self, Keys.self, RoundTrip.self, NetworkCommands.self,
+            Tags.self, Keys.self, RoundTrip.self, NetworkCommands.self, BlockCommands.self,
             EndpointCommands.self, GraphCommand.self, CNICommands.self,
         ])
 }

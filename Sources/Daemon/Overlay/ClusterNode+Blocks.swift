@@ -9,7 +9,8 @@ internal import Overlay
 extension ClusterNode {
     /// What became of a wish for addresses.
     enum BlockOutcome: Sendable {
-        case granted
+        /// Out of the ranges; or this address alone.
+        case granted(lent: IPAddress?)
         case refused(BlockAllocator.Refusal)
         case late
         case unavailable(String)
@@ -24,11 +25,7 @@ extension ClusterNode {
             return log.error(
                 "the subnets cannot be cut into blocks: \(error)", metadata: ["network": "\(network.identity.name)"])
         }
-        let saved = savedBlocks[network.id]
-        let memory: BlockAllocator.Memory =
-            if let saved, !journal.mayLackChanges { .saved(saved) } else if start.hasLostMemory { .lost } else {
-                .fresh
-            }
+        let memory = blockMemory(network, BlockAllocator.layoutDigest(of: layouts))
         do {
             network.allocator = try allocator(network, layouts, memory)
         } catch .memory, .foreignMemory {
@@ -40,9 +37,10 @@ extension ClusterNode {
             return log.error("no address blocks: \(error)", metadata: ["network": "\(network.identity.name)"])
         }
         network.blockEvents = peers.values.sorted { $0.id < $1.id }.map {
-            .peer($0.id, standing($0.id, $0.status))
+            .peer($0.id, standing($0.id, $0.status), name: $0.name)
         }
         network.isWritingBlocks = false
+        network.blocksBeingWritten = nil
         // The allocator before this one asked for them, and this one counts anew.
         network.withdrawals = []
         network.allocatorsMade += 1
@@ -56,7 +54,6 @@ extension ClusterNode {
         let seeds = network.local.row.seeds ?? settings.seeds
         // Voters are called by the addresses that `join` has.
         let address = "\(settings.advertised)"
-        let voters = settings.join.map(\.description).filter { $0 != address }
         return try BlockAllocator(
             subnets: layouts, host: key.id, name: seeds.isEmpty ? address : settings.name,
             bootstrap: seeds.isEmpty ? .voters(voters) : .seeds(seeds), memory: memory, now: clock(), random: &random)
@@ -89,9 +86,9 @@ extension ClusterNode {
                 network.withdrawals.append(
                     NetworkState.Withdrawal(span: span, token: token, waitingFor: Set(network.preparing.keys)))
                 finishWithdrawals(network)
-            case .granted(let token):
+            case .granted(let token, let lent):
                 if let waiting = blocksWaiting.removeValue(forKey: token) {
-                    waiting(.granted)
+                    waiting(.granted(lent: lent))
                 } else if !network.unusedLoans().isEmpty {
                     fillUsage(network)
                 }
@@ -112,11 +109,16 @@ extension ClusterNode {
         _ bytes: [UInt8], _ rest: ArraySlice<BlockAllocator.Directive>, _ network: NetworkState
     ) {
         network.isWritingBlocks = true
+        network.blocksBeingWritten = bytes
+        let maker = network.allocatorsMade
         let bound = NIOLoopBound(network, eventLoop: loop)
         journal.commit([JournalChange(JournalKey(.blocks, network.id.bytes), bytes)], on: loop).whenComplete { result in
             self.assumeIsolated { node in
                 let network = bound.value
+                // The network was redefined meanwhile: what another allocator wanted is void.
+                guard network.allocatorsMade == maker else { return }
                 network.isWritingBlocks = false
+                network.blocksBeingWritten = nil
                 switch result {
                 case .success:
                     node.savedBlocks[network.id] = bytes
@@ -124,7 +126,7 @@ extension ClusterNode {
                     node.pump(network)
                 case .failure(let error):
                     node.log.error("address blocks not saved: \(error)")
-                    for case .granted(let token) in rest {
+                    for case .granted(let token, _) in rest {
                         node.blocksWaiting.removeValue(forKey: token)?(.unavailable("\(error)"))
                     }
                     node.startBlocks(network)
@@ -135,7 +137,9 @@ extension ClusterNode {
 
     private func send(_ bytes: [UInt8], to host: HostID, _ network: NetworkState) {
         guard let peer = peers[host], peer.status == .alive else { return }
-        let body = [Self.blockProtocolByte] + network.id.bytes + bytes
+        let signed = BlockSeal.sign(
+            bytes, network: network.id, from: key.id, to: host, by: HostAuthority(key: key))
+        let body = [Self.blockProtocolByte] + network.id.bytes + signed
         if body.count <= FrameTransport.datagramBodyLimit {
             transport?.sendDatagram(body, to: peer.endpoint)
         } else {
@@ -305,49 +309,6 @@ extension ClusterNode {
             log.error("address blocks: \(notice)", metadata: metadata)
         case .malformed: log.debug("address blocks: \(notice)", metadata: metadata)
         default: log.info("address blocks: \(notice)", metadata: metadata)
-        }
-    }
-}
-
-extension BlockAllocator.Refusal {
-    /// What an operator is told, and what helps.
-    func words(_ name: (HostID) -> String) -> (error: String, remedy: String) {
-        switch self {
-        case .unknownSubnet: ("the address is in no subnet of the network", "choose one of its subnets")
-        case .notUsable: ("the address is the gateway's, reserved or excluded", "choose another address")
-        case .undecided(let hosts) where hosts.isEmpty: ("the address blocks are being shared out", "try again")
-        case .undecided(let hosts):
-            (
-                "the address blocks are not shared out yet: not heard from \(hosts.joined(separator: ", "))",
-                "start those hosts; or correct \"join\"; or set \"seeds\" to the names of the hosts there are, on all of them"
-            )
-        case .draining: ("this host is being drained", "end that with POST /v1/blocks/drain and \"drain\": false")
-        case .exhausted: ("no host has a free address block", "remove containers, or use a larger subnet")
-        case .noAnswer(let hosts):
-            (
-                "hosts that may have free address blocks do not answer: \(hosts.map(name).joined(separator: ", "))",
-                "try again, or take their blocks over when they are gone for good"
-            )
-        case .ownerAway(let host):
-            (
-                "the address belongs to the block of \(name(host)), which does not answer",
-                "choose another address, or take over the blocks of \(name(host)) when it is gone for good"
-            )
-        case .unowned: ("nobody owns the address's block yet", "try again")
-        case .inUse: ("the address is in use on its owner's host", "choose another address")
-        case .lent(let host): ("the address is lent to \(name(host))", "choose another address")
-        case .resting: ("the address's block rests after a takeover", "try again in a minute")
-        case .isAlive(let host, let witness):
-            ("\(name(host)) is alive, as \(name(witness)) sees it", "stop its daemon, or drain it instead")
-        case .othersAway(let hosts):
-            (
-                "other hosts are away too: \(hosts.map(name).joined(separator: ", "))",
-                "name them as well, or wait for them"
-            )
-        case .noMajority(let answered, let known):
-            ("only \(answered) of \(known) known hosts answered", "a majority is needed; start more of them")
-        case .busy(let host): ("another takeover of \(name(host)) goes on", "wait for it")
-        case .unknownHost(let host): ("\(name(host)) is this host, or unknown", "name another host")
         }
     }
 }

@@ -113,42 +113,6 @@ extension ClusterNode {
         for network in chosen { give(.command(.drain(isDraining)), to: network) }
         return ["draining": .bool(isDraining), "networks": .array(chosen.map { .string($0.identity.name) })]
     }
-
-    private func takeOver(_ request: Reader) async throws -> Value {
-        var names = try request.member("hosts").strings()
-        if let host = try request.member("host").string() { names.append(host) }
-        guard !names.isEmpty else { throw ControlFault(400, "host: whose blocks?", code: 7) }
-        let hosts = try names.map { name in
-            guard let id = HostID(name) ?? knownHosts.first(where: { hostName($0) == name }) else {
-                throw ControlFault(404, "no host '\(name)' is known", remedy: "name it by its id", code: 7)
-            }
-            return id
-        }
-        let name = try request.member("network").string()
-        var outcomes: [(String, Value)] = []
-        for network in networks.values where name == nil || network.identity.name == name {
-            let outcome = await ask(network, within: 12_000_000_000) { .takeover(hosts, token: $0) }
-            switch outcome {
-            case .granted: outcomes.append((network.identity.name, "taken over"))
-            case .late: outcomes.append((network.identity.name, "no answer"))
-            case .unavailable(let reason): outcomes.append((network.identity.name, .string(reason)))
-            case .refused(let refusal):
-                let words = refusal.words(hostName)
-                outcomes.append((network.identity.name, .string("\(words.error); \(words.remedy)")))
-            }
-        }
-        if outcomes.contains(where: { $0.1 != "taken over" }) {
-            throw ControlFault(
-                409, outcomes.map { "\($0.0): \((try? Reader($0.1).string()) ?? "")" }.joined(separator: "; "), code: 11
-            )
-        }
-        return ["networks": .object(Object(outcomes))]
-    }
-
-    /// Every host that membership or a row tells of.
-    var knownHosts: Set<HostID> {
-        Set(peers.keys).union(replica.owners.map(\.owner)).union([key.id])
-    }
 }
 
 extension ControlResponse {

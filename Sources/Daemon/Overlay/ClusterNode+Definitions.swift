@@ -63,11 +63,10 @@ extension ClusterNode {
             + one.row.difference(from: other.row)
     }
 
-    /// A network has other subnets or blocks now; those of its old definition are no more.
+    /// A network has other subnets or blocks now. What was promised and owned under its old definition is kept: the same may
+    /// come back.
     func redefined(_ network: NetworkState) {
         save(network)
-        savedBlocks[network.id] = nil
-        write([JournalChange(JournalKey(.blocks, network.id.bytes), nil)])
         startBlocks(network)
     }
 

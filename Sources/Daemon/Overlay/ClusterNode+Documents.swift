@@ -196,6 +196,7 @@ extension ClusterNode {
             if let entry = row.entry {
                 object["owner"] = .string(hostName(entry.owner.host))
                 object["ownerID"] = .string("\(entry.owner.host)")
+                object["ownerStatus"] = .string(status(of: entry.owner.host))
                 object["state"] = .string("\(entry.state)")
                 object["epoch"] = .integer(Int64(entry.epoch))
                 object["version"] = .integer(Int64(clamping: entry.version))

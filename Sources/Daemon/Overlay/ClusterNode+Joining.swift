@@ -220,11 +220,17 @@ extension ClusterNode {
             let wanted = ips.filter { subnet.prefix.contains($0) }
             if wanted.isEmpty {
                 await fillUsageIfShort(network, subnet: index)
-                var outcome = await ask(network) { .need(subnet: index, token: $0) }
+                let beside = others(network, except: endpoint, subnet)
+                var outcome = await ask(network) { .need(subnet: index, token: $0, beside: beside) }
                 if case .late = outcome, let allocator = network.allocator {
                     outcome = .refused(allocator.obstacle(subnet: index))
                 }
                 try check(outcome, "no address of \(subnet.prefix) for this host")
+                if case .granted(let lent?) = outcome {
+                    network.preparing[endpoint]?.addresses.append(lent)
+                    sets.append([AddressSpan(lent)])
+                    continue
+                }
             }
             if !Set(wanted).isDisjoint(with: network.unusedLoans(except: endpoint)) {
                 // What an ADD before left is asked for anew: its owner may know better by now.
@@ -252,6 +258,14 @@ extension ClusterNode {
             sets.append(spans)
         }
         return sets
+    }
+
+    /// How many other ADDs under way may take one of this host's free addresses of a subnet.
+    private func others(_ network: NetworkState, except endpoint: String, _ subnet: NetworkRow.Subnet) -> Int {
+        network.preparing.count { id, preparation in
+            id != endpoint && network.endpoints[id] == nil
+                && !preparation.addresses.contains { subnet.prefix.contains($0) }
+        }
     }
 
     private func check(_ outcome: BlockOutcome, _ what: String) throws {

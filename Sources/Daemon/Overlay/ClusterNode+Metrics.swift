@@ -52,6 +52,10 @@ extension ClusterNode {
             "vxlan_dropped_total", "counter", "VXLAN packets of hosts that are no members.",
             dropped.sorted { $0.key < $1.key }.map { (MetricsText.label("network", $0.key), $0.value) })
         let counters: [(name: String, help: String, value: UInt64)] = [
+            (
+                "block_messages_forged_total", "Block messages without the signature of the host they name.",
+                counts.forgedBlockMessages
+            ),
             ("reconciliations_total", "Times a network's kernel state was held to the tables.", counts.reconciliations),
             ("reconciliations_failed_total", "Times that failed.", counts.reconciliationsFailed),
             ("reconciler_corrections_total", "Entries that were found wrong.", counts.corrections),

@@ -34,6 +34,8 @@ extension ClusterNode {
         for network in networks.values where network.isOn { await reconcile(network) }
         announceHost()
         for network in networks.values { startBlocks(network) }
+        findVoters()
+        endLossWhenSettled()
         removeLeftovers()
         watcher?.start { name in
             self.loop.execute { self.assumeIsolated { $0.noticed(name) } }
@@ -86,7 +88,7 @@ extension ClusterNode {
             self.assumeIsolated { node in
                 var row = HostRow(
                     publicKey: node.key.publicKey, suiteVersion: suiteVersion, nodeName: node.settings.name,
-                    signsFarewell: true)
+                    signsFarewell: true, signsBlocks: true)
                 switch result {
                 case .success(let underlay):
                     row.addresses = [underlay.address]
@@ -112,7 +114,12 @@ extension ClusterNode {
                 counts.strayMessages += 1
                 return
             }
-            receive(Array(body[33...]), from: head.sender, network)
+            let message = Array(body[33...])
+            guard isGenuine(message, from: head.sender, network) else {
+                counts.forgedBlockMessages += 1
+                return
+            }
+            receive(message, from: head.sender, network)
         case LastHeard.protocolByte:
             guard let last = LastHeard(body: body), peers[head.sender] != nil,
                 let transport, transport.codec.isOutrun(by: last)
@@ -174,7 +181,9 @@ extension ClusterNode {
     private func tell(_ host: HostID, _ status: PeerStatus) {
         give(.peer(host, status))
         let standing = standing(host, status)
-        for network in networks.values where network.allocator != nil { give(.peer(host, standing), to: network) }
+        for network in networks.values where network.allocator != nil {
+            give(.peer(host, standing, name: peers[host]?.name), to: network)
+        }
     }
 
     /// What the block allocators are told of a host. Membership's word that it left is signed by nobody; the host's own is.
@@ -191,7 +200,7 @@ extension ClusterNode {
         log.info("a host took its leave", metadata: ["host": "\(hostName(host))"])
         guard let status = peers[host]?.status, status != .alive else { return }
         for network in networks.values where network.allocator != nil {
-            give(.peer(host, standing(host, status)), to: network)
+            give(.peer(host, standing(host, status), name: peers[host]?.name), to: network)
         }
     }
 
@@ -204,7 +213,7 @@ extension ClusterNode {
         if let peer = peers[id] { return peer.name }
         let row = replica.row(.host, owner: id).flatMap { HostRow(decoding: $0.record.value) }
         if let name = row?.nodeName, !name.isEmpty { return name }
-        return "\(id)"
+        return rememberedName(id) ?? "\(id)"
     }
 
     func network(named name: String) -> NetworkState? {

@@ -46,6 +46,17 @@ actor ClusterNode {
     var networks: [NetworkID: NetworkState] = [:]
     /// What is on the disk of each network's allocator.
     var savedBlocks: [NetworkID: [UInt8]] = [:]
+    /// The same under definitions that a network had before, by the digest of its subnets.
+    var formerBlocks: [NetworkID: [UInt64: [UInt8]]] = [:]
+    /// Hosts that signed a block message.
+    var blockSigners: Set<HostID> = []
+    /// What the names in `join` stand for, as far as they were found.
+    var foundNames: [PeerName: [Endpoint]] = [:]
+    var lookups = 0
+    /// Whether this host may have been on networks that it does not remember.
+    var hasLostMemory: Bool
+    /// The incarnation that is on the disk.
+    private var savedIncarnation: UInt64
 
     /// What waits for the kernel while a message is worked on; nil when none is.
     private var heldSends: [@Sendable (isolated ClusterNode) -> Void]?
@@ -75,6 +86,8 @@ actor ClusterNode {
     ) {
         self.key = key
         self.start = start
+        hasLostMemory = start.hasLostMemory
+        savedIncarnation = start.incarnation
         self.settings = settings
         self.journal = journal
         self.loop = loop
@@ -90,6 +103,7 @@ actor ClusterNode {
         book = AddressBook(host: key.id)
         for (key, value) in journal.entries where key.kind == JournalKey.Kind.blocks.rawValue {
             if let id = NetworkID(bytes: key.name) { savedBlocks[id] = value }
+            if let (id, digest) = Self.formerBlocks(key.name) { formerBlocks[id, default: [:]][digest] = value }
         }
         let rows = journal.entries.filter { $0.key.kind == JournalKey.Kind.row.rawValue }
         var tables = ReplicaSettings()
@@ -175,7 +189,8 @@ actor ClusterNode {
             erasures.insert(Self.journalKey(key))
             if erasures.count >= Self.erasuresLimit { write([]) }
         case .persistIncarnation(let incarnation):
-            write([JournalChange(JournalKey(.start), start.moved(to: incarnation).journaled)])
+            savedIncarnation = incarnation
+            saveStart()
             afterDisk { $0.transport?.rise(to: incarnation) }
         case .departed(let host): departed(host)
         case .settled(let token, let acknowledged, let peers):
@@ -217,6 +232,13 @@ actor ClusterNode {
     func afterDisk(_ body: @escaping @Sendable (isolated ClusterNode) -> Void) {
         guard pendingWrites > 0, let lastWrite else { return body(self) }
         lastWrite.whenComplete { _ in self.assumeIsolated { body($0) } }
+    }
+
+    /// Writes down the incarnation, and whether the memory of networks may be gone.
+    func saveStart() {
+        var current = start.moved(to: savedIncarnation)
+        current.hasLostMemory = hasLostMemory
+        write([JournalChange(JournalKey(.start), current.journaled)])
     }
 
     // MARK: Time
@@ -267,6 +289,7 @@ struct ClusterCounts: Sendable {
     var strayMessages: UInt64 = 0
     var additions: UInt64 = 0
     var additionsUnheard: UInt64 = 0
+    var forgedBlockMessages: UInt64 = 0
     var removals: UInt64 = 0
 }
 

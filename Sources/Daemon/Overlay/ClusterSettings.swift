@@ -17,6 +17,8 @@ struct ClusterSettings: Sendable {
     var vtepInterface: String?
     /// The nodes whose cluster is joined; with ourselves they decide on the first split of address blocks.
     var join: [Endpoint]
+    /// The same by name: what they stand for may not be known yet.
+    var joinNames: [PeerName] = []
     /// The hosts that share the blocks from the beginning, by name; empty to let the voters decide.
     var seeds: [String]
     /// Where networks that others announce are written for this host's runtimes; nil for nowhere.

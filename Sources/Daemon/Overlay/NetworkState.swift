@@ -63,6 +63,7 @@ final class NetworkState {
     var allocatorsMade: UInt64 = 0
     var blockEvents: [BlockAllocator.Event] = []
     var isWritingBlocks = false
+    var blocksBeingWritten: [UInt8]?
     var isFillingUsage = false
     var isUsageDue = false
     /// How many addresses were in use when the allocator was last told, and how many ADDs ended since.
@@ -80,8 +81,8 @@ final class NetworkState {
     struct Preparation {
         /// When it is taken for dead.
         let deadline: UInt64
-        /// The addresses that it wants, of which some may be borrowed.
-        let addresses: [IPAddress]
+        /// The addresses that it wants or was lent, of which some may be borrowed.
+        var addresses: [IPAddress]
     }
 
     /// Addresses that are to be given up when the ADDs that began before have ended.
