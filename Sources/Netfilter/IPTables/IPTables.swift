@@ -158,20 +158,32 @@ public final class IPTables: PacketFilter {
             return
         }
         let lock = try Self.lock()
-        for attempt in 1... {
+        var refused: [String] = []
+        while true {
             var made = IPTablesPlan(family, present: IPTablesDump(try run(programs.save, [])))
             try plan(&made)
             if made.script.isEmpty { return }
+            if let line = made.script.unfitLine {
+                throw .unsupported("a rule for iptables has a control character in it: \(line.debugDescription)")
+            }
+            let text = made.script.text
             do {
-                _ = try run(
-                    programs.restore, ["--noflush", "--wait"], input: made.script.text, inherited: [lock.descriptor])
+                _ = try run(programs.restore, ["--noflush", "--wait"], input: text, inherited: [lock.descriptor])
                 return
             } catch {
-                // A rule we meant to remove is gone, a chain is in use again: look again.
-                guard case .program = error, attempt < 20 else { throw error }
+                // A rule we meant to remove is gone, a chain is in use again: look again. What is refused though nothing has
+                // changed will be refused for ever, but for once, as others' programs may be at work this moment.
+                let isPermanent = refused.filter { $0 == text }.count >= Self.sameAttempts
+                guard case .program = error, !isPermanent, refused.count < Self.attempts else { throw error }
+                refused.append(text)
             }
         }
     }
+
+    /// How often a change is worked out anew after a refusal.
+    static let attempts = 20
+    /// How often the very same change is tried anew.
+    static let sameAttempts = 1
 
     private static func lock() throws(NetfilterError) -> PassingLock {
         do {

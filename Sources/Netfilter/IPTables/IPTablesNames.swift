@@ -8,6 +8,8 @@ enum IPTablesNames {
     static let hostPorts = "CNI-HOSTPORT-DNAT"
     static let setMark = "CNI-HOSTPORT-SETMARK"
     static let masquerade = "CNI-HOSTPORT-MASQ"
+    /// The chains that all containers share.
+    static let shared: Set<String> = [forward, isolation1, isolation2, hostPorts, setMark, masquerade]
 
     /// A container's masquerade chain on a network: `CNI-` and 24 digits.
     static func masqueradeChain(network: String, containerID: String) -> String {

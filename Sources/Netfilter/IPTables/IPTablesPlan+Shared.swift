@@ -40,7 +40,7 @@ extension IPTablesPlan {
 
     /// What accepts has just come to the start, where isolation has to be: else it would accept what is to be dropped.
     mutating func keepIsolationFirst() {
-        guard let entry = present.rules("filter", "FORWARD").first(where: { $0.isLike(Self.isolationEntry) }) else {
+        guard let entry = present.rules("filter", "FORWARD").first(where: { $0.means(Self.isolationEntry) }) else {
             return
         }
         script.delete("filter", "FORWARD", entry)
@@ -58,8 +58,8 @@ extension IPTablesPlan {
 
     /// Adds a shared rule at the end unless one like it is there.
     mutating func append(_ table: String, _ chain: String, _ rule: IPTablesRule) {
-        if added["\(table) \(chain)"]?.contains(where: { $0.isLike(rule) }) == true { return }
-        if present.rules(table, chain).contains(where: { $0.isLike(rule) }) { return }
+        if added["\(table) \(chain)"]?.contains(where: { $0.means(rule) }) == true { return }
+        if present.rules(table, chain).contains(where: { $0.means(rule) }) { return }
         added["\(table) \(chain)", default: []].append(rule)
         script.append(table, chain, rule)
     }
@@ -73,9 +73,9 @@ extension IPTablesPlan {
         _ table: String, _ chain: String, _ rule: IPTablesRule, before isBehind: (IPTablesRule) -> Bool
     ) -> Bool {
         let key = "\(table) \(chain)"
-        if added[key]?.contains(where: { $0.isLike(rule) }) == true { return false }
+        if added[key]?.contains(where: { $0.means(rule) }) == true { return false }
         let rules = present.rules(table, chain)
-        if let index = rules.firstIndex(where: { $0.isLike(rule) }) {
+        if let index = rules.firstIndex(where: { $0.means(rule) }) {
             guard rules[..<index].contains(where: isBehind) else { return false }
             script.delete(table, chain, rules[index])
         }
@@ -86,13 +86,6 @@ extension IPTablesPlan {
 }
 
 extension IPTablesRule {
-    /// Whether the rule does the same, whatever the order its words are saved in.
-    func isLike(_ other: IPTablesRule) -> Bool {
-        target == other.target && comment == other.comment && value("-i") == other.value("-i")
-            && value("-o") == other.value("-o") && words.contains("!") == other.words.contains("!")
-            && value("--dst-type") == other.value("--dst-type")
-    }
-
     /// Whether it ends a packet's way through the chain, whatever the packet: nothing behind it is ever asked.
     var isFinal: Bool {
         var words = words[...]

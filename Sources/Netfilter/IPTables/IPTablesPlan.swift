@@ -2,7 +2,7 @@ public import NetworkTypes
 
 /// Works out for one family what `iptables-restore` is to do, from what `iptables-save` showed.
 public struct IPTablesPlan {
-    private let family: AddressFamily
+    let family: AddressFamily
     let present: IPTablesDump
     /// What is to be done.
     public internal(set) var script = IPTablesScript()
@@ -33,24 +33,19 @@ public struct IPTablesPlan {
         guard !addresses.isEmpty else { return }
         let chain = owner.masqueradeChain
         let comment = ["-m", "comment", "--comment", owner.masqueradeComment]
-        let own = (addresses + masquerade.exempt.filter { $0.family == family }).map(\.network)
+        let rules = masqueradeRules(masquerade, owner)
         // Another attachment of the container may be using the chain.
         let isShared = present.rules("nat", "POSTROUTING").contains {
             $0.target == chain && $0.comment != owner.masqueradeComment
         }
         if isShared, present.has("nat", chain) {
-            for network in own where !present.rules("nat", chain).contains(where: { $0.value("-d") == "\(network)" }) {
-                script.prepend("nat", chain, IPTablesRule(["-d", "\(network)"] + comment + ["-j", "ACCEPT"]))
-            }
+            let found = present.rules("nat", chain).map(\.deed)
+            // What is let go as it is comes before what rewrites the rest.
+            for rule in rules.dropLast() where !found.contains(rule.deed) { script.prepend("nat", chain, rule) }
+            if let rest = rules.last, !found.contains(rest.deed) { script.append("nat", chain, rest) }
         } else {
             script.declare("nat", chain)
-            for network in own {
-                script.append("nat", chain, IPTablesRule(["-d", "\(network)"] + comment + ["-j", "ACCEPT"]))
-            }
-            let multicast = "\(Entries.multicast(family))"
-            let source = masquerade.source.flatMap { $0.family == family ? $0 : nil }
-            let target = source.map { ["-j", "SNAT", "--to-source", "\($0)"] } ?? ["-j", "MASQUERADE"]
-            script.append("nat", chain, IPTablesRule(["!", "-d", multicast] + comment + target))
+            for rule in rules { script.append("nat", chain, rule) }
         }
         for address in addresses {
             let source = "\(IPPrefix(host: address.address))"
@@ -61,6 +56,16 @@ public struct IPTablesPlan {
                 script.append("nat", "POSTROUTING", IPTablesRule(["-s", source] + comment + ["-j", chain]))
             }
         }
+    }
+
+    /// The rules of a container's masquerade chain; the last rewrites what those before it have not let go.
+    func masqueradeRules(_ masquerade: Masquerade, _ owner: FilterOwner) -> [IPTablesRule] {
+        let comment = ["-m", "comment", "--comment", owner.masqueradeComment]
+        let own = (masquerade.addresses + masquerade.exempt).filter { $0.family == family }.map(\.network)
+        let source = masquerade.source.flatMap { $0.family == family ? $0 : nil }
+        let target = source.map { ["-j", "SNAT", "--to-source", "\($0)"] } ?? ["-j", "MASQUERADE"]
+        return own.map { IPTablesRule(["-d", "\($0)"] + comment + ["-j", "ACCEPT"]) }
+            + [IPTablesRule(["!", "-d", "\(Entries.multicast(family))"] + comment + target)]
     }
 
     /// The first of the mappings that leads to another container already.
@@ -102,15 +107,18 @@ public struct IPTablesPlan {
             script.delete("nat", IPTablesNames.hostPorts, rule)
         }
         script.declare("nat", chain)
-        for group in Self.groups(mappings) {
-            script.append(
-                "nat", IPTablesNames.hostPorts,
-                IPTablesRule(
-                    ["-m", "comment", "--comment", owner.portComment, "-m", "multiport", "-p", "\(group.transport)"]
-                        + ["--destination-ports", group.ports.map { "\($0)" }.joined(separator: ",")]
-                        + forward.conditions(family).flatMap { IPTablesDump.words($0) } + ["-j", chain]))
-        }
+        for rule in entryRules(forward, owner) { script.append("nat", IPTablesNames.hostPorts, rule) }
         for rule in Self.portRules(mappings, to: address, forward) { script.append("nat", chain, rule) }
+    }
+
+    /// The rules that lead to a container's port chain.
+    func entryRules(_ forward: PortForward, _ owner: FilterOwner) -> [IPTablesRule] {
+        Self.groups(forward.mappings(family)).map { group in
+            IPTablesRule(
+                ["-m", "comment", "--comment", owner.portComment, "-m", "multiport", "-p", "\(group.transport)"]
+                    + ["--destination-ports", group.ports.map { "\($0)" }.joined(separator: ",")]
+                    + forward.conditions(family).flatMap { IPTablesDump.words($0) } + ["-j", owner.portChain])
+        }
     }
 
     /// Ports by protocol, at most fifteen together, which is what `multiport` takes.
@@ -149,7 +157,7 @@ public struct IPTablesPlan {
     }
 
     /// The chains all forwarded ports of the host go through.
-    private mutating func ensureHostPortChains(_ forward: PortForward) {
+    mutating func ensureHostPortChains(_ forward: PortForward) {
         let entry = IPTablesRule(["-m", "addrtype", "--dst-type", "LOCAL", "-j", IPTablesNames.hostPorts])
         ensure("nat", IPTablesNames.hostPorts)
         for chain in ["PREROUTING", "OUTPUT"] { append("nat", chain, entry) }
@@ -200,15 +208,16 @@ public struct IPTablesPlan {
             let own = comment + [owner.comment]
             for rule in [
                 IPTablesRule(["-d", host] + own + answered), IPTablesRule(["-s", host] + own + ["-j", "ACCEPT"]),
-            ] where !hasFirewallRule(host, rule, owner) {
-                script.append("filter", IPTablesNames.forward, rule)
+            ] {
+                let like = present.rules("filter", IPTablesNames.forward).filter {
+                    owner.owns($0.comment) && $0.value("-d") == rule.value("-d") && $0.value("-s") == rule.value("-s")
+                }
+                // One that somebody has made say something else gives way.
+                for wrong in like where !wrong.means(rule) {
+                    script.delete("filter", IPTablesNames.forward, wrong)
+                }
+                if !like.contains(where: rule.means) { script.append("filter", IPTablesNames.forward, rule) }
             }
-        }
-    }
-
-    private func hasFirewallRule(_ host: String, _ rule: IPTablesRule, _ owner: FilterOwner) -> Bool {
-        present.rules("filter", IPTablesNames.forward).contains {
-            $0.comment == owner.comment && $0.value("-d") == rule.value("-d") && $0.value("-s") == rule.value("-s")
         }
     }
 
@@ -283,50 +292,5 @@ public struct IPTablesPlan {
     mutating func removeChain(_ chain: String) {
         guard removed.insert(chain).inserted else { return }
         script.remove("nat", chain)
-    }
-
-    // MARK: Checking
-
-    /// The first of an owner's rules that is not there; nil when all are.
-    public func missing(_ rules: [FilterRule], of owner: FilterOwner) throws(NetfilterError) -> String? {
-        var fresh = IPTablesPlan(family, present: present)
-        for rule in rules {
-            if case .portForward(let forward) = rule {
-                guard let address = forward.address(family) else { continue }
-                let mappings = forward.mappings(family)
-                if mappings.isEmpty { continue }
-                let expected = Self.portRules(mappings, to: address, forward)
-                let entries = present.rules("nat", IPTablesNames.hostPorts).filter { $0.target == owner.portChain }
-                if entries.count != Self.groups(mappings).count { return "rules in chain \(IPTablesNames.hostPorts)" }
-                if present.rules("nat", owner.portChain).count != expected.count {
-                    return "rules in \(owner.portChain)"
-                }
-                fresh.ensureHostPortChains(forward)
-                let isRewritten = forward.sourceRewrite != .none
-                for chain in [IPTablesNames.masquerade]
-                    + (forward.externalSetMarkChain == nil ? [IPTablesNames.setMark] : [])
-                where isRewritten && present.rules("nat", chain).isEmpty {
-                    return "rules in chain \(chain)"
-                }
-            } else if case .masquerade(let masquerade) = rule,
-                masquerade.addresses.contains(where: { $0.family == family })
-            {
-                let chain = present.rules("nat", owner.masqueradeChain)
-                guard chain.contains(where: { ["MASQUERADE", "SNAT"].contains($0.target ?? "") }) else {
-                    return "masquerade in chain \(owner.masqueradeChain)"
-                }
-                for address in masquerade.addresses where address.family == family {
-                    let source = "\(IPPrefix(host: address.address))"
-                    let isThere = present.rules("nat", "POSTROUTING").contains {
-                        $0.target == owner.masqueradeChain && $0.value("-s") == source
-                    }
-                    if !isThere { return "jump from POSTROUTING for \(source) to \(owner.masqueradeChain)" }
-                }
-            } else {
-                try fresh.add([rule], for: owner)
-            }
-        }
-        return fresh.script.isEmpty
-            ? nil : "chains or rules: \(fresh.script.text.split(separator: "\n").joined(separator: "; "))"
     }
 }

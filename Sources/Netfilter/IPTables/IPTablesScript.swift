@@ -9,6 +9,14 @@ public struct IPTablesScript: Equatable, Sendable {
     /// Whether there is nothing to do.
     public var isEmpty: Bool { lines.isEmpty }
 
+    /// The first line that would be several, or something else, to who reads it; nil when all are what they should be.
+    ///
+    /// Names come from configurations and results. What is known of them is checked there; this is the last look.
+    var unfitLine: String? {
+        lines.values.lazy.joined().first { line in line.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F }
+        }
+    }
+
     /// The text for `iptables-restore`.
     public var text: String {
         ["filter", "nat"].filter { lines[$0] != nil }.map { table in

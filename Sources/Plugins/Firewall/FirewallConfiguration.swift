@@ -29,8 +29,10 @@ struct FirewallConfiguration: Equatable {
 
     /// `backend`.
     var backend = Backend.automatic
+    /// The zone when none is named.
+    static let usualZone = "trusted"
     /// `firewalldZone`.
-    var zone = "trusted"
+    var zone = usualZone
     /// `iptablesAdminChainName`.
     var adminChain = "CNI-ADMIN"
     /// `ingressPolicy`.
@@ -46,7 +48,11 @@ struct FirewallConfiguration: Equatable {
         default: backend = .automatic
         }
         if let name = try root.member("firewalldZone").string(), !name.isEmpty { zone = name }
-        if let name = try root.member("iptablesAdminChainName").string(), !name.isEmpty { adminChain = name }
+        let admin = try root.member("iptablesAdminChainName")
+        if let name = try admin.string(), !name.isEmpty {
+            if let problem = IPTablesWords.problem(ofChain: name) { throw admin.error(problem) }
+            adminChain = name
+        }
         let policy = try root.member("ingressPolicy")
         if let name = try policy.string(), !name.isEmpty {
             guard let known = Firewall.Ingress(rawValue: name) else {

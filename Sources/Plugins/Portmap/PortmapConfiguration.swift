@@ -25,9 +25,13 @@ struct PortmapConfiguration: Equatable {
     /// Decodes the request's configuration.
     init(_ request: Request) throws {
         let root = request.configuration.root
-        conditions4 = try root.member("conditionsV4").strings()
-        conditions6 = try root.member("conditionsV6").strings()
-        externalSetMarkChain = try root.member("externalSetMarkChain").string().flatMap { $0.isEmpty ? nil : $0 }
+        conditions4 = try Self.conditions(root.member("conditionsV4"))
+        conditions6 = try Self.conditions(root.member("conditionsV6"))
+        let chain = try root.member("externalSetMarkChain")
+        if let name = try chain.string(), !name.isEmpty {
+            if let problem = IPTablesWords.problem(ofChain: name) { throw chain.error(problem) }
+            externalSetMarkChain = name
+        }
         let bit = try root.member("markMasqBit")
         if let number = try bit.integer() {
             guard (0...31).contains(number) else {
@@ -43,6 +47,15 @@ struct PortmapConfiguration: Equatable {
         sourceRewrite = !snat ? .none : all ? .all : .hairpin
         backend = try Self.backend(root, conditions4 + conditions6, externalSetMarkChain)
         mappings = try PortMapping.list(request.configuration.runtimeConfig.member("portMappings"))
+    }
+
+    private static func conditions(_ key: Reader) throws -> [String] {
+        for element in try key.elements() {
+            if let problem = try element.string().flatMap(IPTablesWords.problem(ofCondition:)) {
+                throw element.error(problem)
+            }
+        }
+        return try key.strings()
     }
 
     /// The back end asked for, or the one whose language the conditions are in: iptables' words begin with "-" or "!".
