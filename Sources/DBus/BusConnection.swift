@@ -35,7 +35,7 @@ public final class BusConnection {
     private static let bus = "org.freedesktop.DBus"
 
     /// How long connecting, and then each call, may take, in milliseconds.
-    public let timeout: Int
+    public var timeout: Int
     /// Our unique name on the bus, for example ":1.42".
     public private(set) var name = ""
 

@@ -31,6 +31,9 @@ public enum BusError: Error, Equatable, Sendable, CustomStringConvertible {
         return ["NameHasNoOwner", "ServiceUnknown"].contains { name == "org.freedesktop.DBus.Error.\($0)" }
     }
 
+    /// Whether firewalld itself has refused; else it was not reached, or its answer was not.
+    public var isFirewalldsAnswer: Bool { firewalldCode != nil }
+
     /// For example "D-Bus: org.freedesktop.DBus.Error.AccessDenied: Sender is not authorized".
     public var description: String {
         switch self {

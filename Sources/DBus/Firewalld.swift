@@ -8,6 +8,11 @@ public final class Firewalld {
     /// The name firewalld has on the system bus.
     public static let busName = "org.fedoraproject.FirewallD1"
 
+    /// How long looking for firewalld may take, milliseconds: connecting, and then each question to the bus itself.
+    public static let findingLimit = 1_000
+    /// How long firewalld may take for a call, milliseconds. It answers nothing while it reloads.
+    public static let callLimit = 5_000
+
     private let bus: BusConnection
 
     /// Speaks over a bus that is known to have firewalld on it.
@@ -17,18 +22,24 @@ public final class Firewalld {
 
     /// Looks for firewalld on the system bus. It is not started. Equivalent: `firewall-cmd --state`.
     ///
-    /// - Parameter timeout: milliseconds for connecting, then for each call.
+    /// - Parameters:
+    ///   - limit: milliseconds for connecting, then for each question to the bus.
+    ///   - callLimit: milliseconds for each call of firewalld's own.
     /// - Returns: nil when there is no bus, or no firewalld on it.
     /// - Throws: ``BusError`` when there is a bus that cannot be asked.
-    public static func running(environment: Environment, timeout: Int = 10_000) throws(BusError) -> Firewalld? {
+    public static func running(
+        environment: Environment, limit: Int = findingLimit, callLimit: Int = callLimit
+    ) throws(BusError) -> Firewalld? {
         let bus: BusConnection
         do {
-            bus = try BusConnection.system(environment: environment, timeout: timeout)
+            bus = try BusConnection.system(environment: environment, timeout: limit)
         } catch {
             if error.isAbsent { return nil }
             throw error
         }
-        return try bus.isOwned(busName) ? Firewalld(bus) : nil
+        guard try bus.isOwned(busName) else { return nil }
+        bus.timeout = callLimit
+        return Firewalld(bus)
     }
 
     /// Puts a source into a zone. Equivalent: `firewall-cmd --zone=ZONE --add-source=SOURCE`.

@@ -13,6 +13,7 @@ public final class KernelHost: HostSystem {
     // milliseconds that pass meanwhile where other work is left.
     private var filterSession: NFTablesSession?
     private let lockDirectory: String?
+    private var busFailure: BusError?
 
     /// The host; nothing is opened before it is needed.
     ///
@@ -106,8 +107,17 @@ public final class KernelHost: HostSystem {
         }
     }
 
-    /// Asks the system bus.
-    public func firewalld() throws -> (any FirewallZones)? { try Firewalld.running(environment: .current()) }
+    /// Asks the system bus. One that refused or did not answer is not asked again by this process: who asks for many
+    /// containers would wait each time.
+    public func firewalld() throws -> (any FirewallZones)? {
+        if let busFailure { throw busFailure }
+        do {
+            return try Firewalld.running(environment: .current())
+        } catch {
+            busFailure = error
+            throw error
+        }
+    }
 
     /// Deletes conntrack entries over netlink, where the kernel lets them be listed.
     public func forgetConnections(_ matches: [ConnectionMatch]) throws {

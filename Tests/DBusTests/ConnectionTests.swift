@@ -10,7 +10,7 @@ struct ConnectionTests {
 
     /// What a plugin asks, all of it.
     private func session(_ address: String, timeout: Int = 10_000) throws(BusError) -> Bool? {
-        try Firewalld.running(environment: environment(address), timeout: timeout)?
+        try Firewalld.running(environment: environment(address), limit: timeout, callLimit: timeout)?
             .hasSource(.init(host: .v4(.init(rawValue: 0x0A01_0203))), zone: "trusted")
     }
 

@@ -146,7 +146,8 @@ private func bridged() -> CNIResult {
 
 @Suite struct FirewallTests {
     let host = BridgeFaultTests.host()
-    var plugin: FirewallCommands { FirewallCommands(system: host) }
+    private let directory = try? TemporaryDirectory()
+    var plugin: FirewallCommands { FirewallCommands(system: host, marks: directory?.path) }
     let owner = FilterOwner(network: "n", containerID: "c1", interfaceName: "eth0")
 
     private func json(_ keys: String = "") -> String {

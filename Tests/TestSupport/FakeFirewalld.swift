@@ -24,6 +24,8 @@ public final class FakeFirewalld: Sendable {
     public var address: String { bus.address }
     /// The sources by zone.
     public var sources: [String: [String]] { state.zones.withLock { $0 } }
+    /// Forgets what is not permanent, as `firewall-cmd --reload` does: every source.
+    public func reload() { state.zones.withLock { zones in for name in zones.keys { zones[name] = [] } } }
     /// The calls that came, in order.
     public var calls: [Call] { state.calls.withLock { $0 } }
 

@@ -8,16 +8,20 @@ public import PluginKit
 internal import System
 
 /// The `firewall` plugin: lets the container's traffic be forwarded, and keeps networks apart.
-public struct FirewallCommands: PluginCommands {
+public struct FirewallCommands: PluginCommands, FilterRestoring {
     /// The name the executable goes by.
     public let name = "firewall"
     /// As the reference plugin: chained results came with 0.4.0's DEL and CHECK.
     public let supportedVersions = SpecVersion.allCases.filter { $0 >= .v0_4_0 }
     private let system: any HostSystem
+    private let zones: ZoneSources
 
     /// The plugin on a host.
-    public init(system: any HostSystem) {
+    ///
+    /// - Parameter marks: the directory of the marks for firewalld's sources, for tests; nil for that of the lock files.
+    public init(system: any HostSystem, marks: String? = nil) {
         self.system = system
+        zones = ZoneSources(system: system, directory: marks)
     }
 
     /// Adds the container's rules (CNI specification, ADD); the previous result is handed on unchanged.
@@ -27,19 +31,28 @@ public struct FirewallCommands: PluginCommands {
         let owner = FilterOwner(request.attachment)
         try withTransaction { transaction in
             // Asked once: it may come or go meanwhile, and one of the two must have the container.
-            let firewalld = try firewalld(configuration)
-            if let firewalld {
-                for source in sources(chained) where try firewalld.addSource(source, zone: configuration.zone) {
-                    transaction.push("the firewalld source \(source)") {
-                        _ = try firewalld.removeSource(source, zone: configuration.zone)
-                    }
-                }
-            }
-            if let rule = try rule(configuration, chained, isFirewalld: firewalld != nil) {
+            let isFirewalld = try enter(sources(chained), configuration, owner, &transaction)
+            if let rule = try rule(configuration, chained, isFirewalld: isFirewalld) {
                 try system.packetFilter(configuration.backend.filter).add([.firewall(rule)], for: owner)
             }
         }
         return chained.result
+    }
+
+    /// Tells firewalld of the container, where it runs; whether it knows it now.
+    private func enter(
+        _ sources: [IPPrefix], _ configuration: FirewallConfiguration, _ owner: FilterOwner,
+        _ transaction: inout Transaction
+    ) throws -> Bool {
+        guard case .running(let firewalld) = try zones.find(configuration.backend) else { return false }
+        do {
+            try zones.enter(sources, firewalld, zone: configuration.zone, owner, &transaction)
+            return true
+        } catch let error as BusError {
+            // It has gone or hangs: the packet filter has to do.
+            if configuration.backend == .automatic, !error.isFirewalldsAnswer { return false }
+            throw error
+        }
     }
 
     /// Removes the container's rules (CNI specification, DEL); what containers share stays.
@@ -50,20 +63,12 @@ public struct FirewallCommands: PluginCommands {
         errors.attempt {
             try system.removeFilterEntries(of: request.attachment, addresses: addresses)
         }
-        if let configuration = try? FirewallConfiguration(request), let chained,
-            // Where firewalld does not run any more, its zones are gone, too.
-            ![.iptables, .nftables].contains(configuration.backend),
-            let firewalld = errors.attempt({ try system.firewalld() }) ?? nil
-        {
-            for source in sources(chained) {
-                errors.attempt {
-                    do {
-                        _ = try firewalld.removeSource(source, zone: configuration.zone)
-                    } catch let error as BusError where error.isUnowned {
-                        // firewalld has stopped meanwhile, and its zones with it.
-                    }
-                }
-            }
+        let configuration = try? FirewallConfiguration(request)
+        let backend = configuration?.backend ?? .automatic
+        if ![.iptables, .nftables].contains(backend) {
+            zones.leave(
+                FilterOwner(request.attachment), unmarked: chained.map(sources),
+                zone: configuration?.zone ?? FirewallConfiguration.usualZone, errors: &errors)
         }
         try errors.throwIfAny()
     }
@@ -72,33 +77,73 @@ public struct FirewallCommands: PluginCommands {
     public func check(_ request: Request) throws {
         let chained = try previous(request)
         let configuration = try FirewallConfiguration(request)
-        let firewalld = try firewalld(configuration)
-        if let firewalld {
-            for source in sources(chained) where try !firewalld.hasSource(source, zone: configuration.zone) {
-                throw CNIError(
-                    CNIError.Code.internal, "\(source) is not a source of firewalld's zone \(configuration.zone)")
-            }
+        // Where nobody can say whether firewalld has the container, what it may have is not looked for elsewhere.
+        var isFirewalld = true
+        switch try zones.find(configuration.backend) {
+        case .absent: isFirewalld = false
+        case .silent: break
+        case .running(let firewalld): try checkSources(chained, configuration, firewalld)
         }
-        guard let rule = try rule(configuration, chained, isFirewalld: firewalld != nil) else { return }
+        guard let rule = try rule(configuration, chained, isFirewalld: isFirewalld) else { return }
         try system.checkFilterRules(
             [.firewall(rule)], of: FilterOwner(request.attachment), configuration.backend.filter)
+    }
+
+    private func checkSources(
+        _ chained: ChainedResult, _ configuration: FirewallConfiguration, _ firewalld: any FirewallZones
+    ) throws {
+        do {
+            for source in sources(chained) where try !firewalld.hasSource(source, zone: configuration.zone) {
+                throw CNIError(
+                    CNIError.Code.internal, "\(source) is not a source of firewalld's zone \(configuration.zone)",
+                    details: "firewalld was reloaded; put it back with: swiftlet reload")
+            }
+        } catch let error as BusError {
+            // As above.
+            if configuration.backend != .automatic || error.isFirewalldsAnswer { throw error }
+        }
     }
 
     /// Removes the rules of attachments that are no longer valid (CNI specification, GC).
     public func collectGarbage(_ request: Request) throws {
         guard let valid = try request.configuration.validAttachments().known else { return }
         let network = request.configuration.name
-        try system.collectFilterEntries(
-            .firewall, network: network, keeping: valid.map { FilterOwner(network: network, $0) })
+        let owners = valid.map { FilterOwner(network: network, $0) }
+        var errors = ErrorCollector()
+        errors.attempt { try system.collectFilterEntries(.firewall, network: network, keeping: owners) }
+        zones.collect(network: network, keeping: owners, errors: &errors)
+        try errors.throwIfAny()
     }
 
     /// Says whether rules could be added now (CNI specification, STATUS).
     public func status(_ request: Request) throws {
         let configuration = try FirewallConfiguration(request)
         try Readiness.require {
-            if try firewalld(configuration) != nil, configuration.ingress == .open { return }
+            if case .running = try zones.find(configuration.backend), configuration.ingress == .open { return }
             _ = try system.packetFilter(configuration.backend.filter)
         }
+    }
+
+    /// Puts the container's rules back, and its addresses into firewalld's zone.
+    public func restore(_ request: Request) throws -> Bool {
+        _ = try request.resultToRestore()
+        let chained = try previous(request)
+        let configuration = try FirewallConfiguration(request)
+        let owner = FilterOwner(request.attachment)
+        var isFirewalld = true
+        var isRestored = false
+        switch try zones.find(configuration.backend) {
+        case .absent: isFirewalld = false
+        case .silent: break
+        case .running(let firewalld):
+            let missing = try sources(chained).filter { try !firewalld.hasSource($0, zone: configuration.zone) }
+            try withTransaction { transaction in
+                try zones.enter(missing, firewalld, zone: configuration.zone, owner, &transaction)
+            }
+            isRestored = !missing.isEmpty
+        }
+        guard let rule = try rule(configuration, chained, isFirewalld: isFirewalld) else { return isRestored }
+        return try system.restoreFilterRules([.firewall(rule)], of: owner, configuration.backend.filter) || isRestored
     }
 
     private func previous(_ request: Request) throws -> ChainedResult {
@@ -106,21 +151,6 @@ public struct FirewallCommands: PluginCommands {
             throw CNIError(CNIError.Code.invalidConfiguration, "missing prevResult from earlier plugin")
         }
         return chained
-    }
-
-    /// firewalld, where it is to be told; nil where the packet filter does it all.
-    private func firewalld(_ configuration: FirewallConfiguration) throws -> (any FirewallZones)? {
-        switch configuration.backend {
-        case .automatic: return try system.firewalld()
-        case .iptables, .nftables: return nil
-        case .firewalld:
-            guard let running = try system.firewalld() else {
-                throw CNIError(
-                    CNIError.Code.packetFilter, "backend \"firewalld\": firewalld does not run on this host",
-                    details: "start it, or leave the key \"backend\" empty")
-            }
-            return running
-        }
     }
 
     /// What firewalld is told of: the container's addresses alone, without their subnets.
