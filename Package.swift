@@ -118,12 +118,20 @@ let package = Package(
         command("bandwidth", "Bandwidth"),
         command("overlay-vxlan", "OverlayVXLAN"),
 
+        // What the command line and the daemon do of the plugins' work themselves.
+        room(
+            "Reload",
+            [
+                "BridgePlugin", "CNI", "CNIRuntime", "FirewallPlugin", "GwbridgeNATPlugin", "JSON", "Netlink",
+                "NetworkTypes", "OverlayVXLANPlugin", "PluginKit", "PortmapPlugin", "System",
+            ]),
+
         // The daemon and its command line.
         .target(
             name: "Daemon",
             dependencies: [
-                "CLinux", "CNIRuntime", "Cluster", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes", "Networks",
-                "Overlay", "StateMachine", "System",
+                "CLinux", "CNIRuntime", "Cluster", "DBus", "Gossip", "JSON", "Netfilter", "Netlink", "NetworkTypes",
+                "Networks", "Overlay", "Reload", "StateMachine", "System",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -140,7 +148,7 @@ let package = Package(
         .executableTarget(
             name: "swiftlet",
             dependencies: [
-                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Networks", "NetworkTypes", "System",
+                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Networks", "NetworkTypes", "Reload", "System",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands/swiftlet", swiftSettings: strict),

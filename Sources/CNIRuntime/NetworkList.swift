@@ -93,7 +93,7 @@ public struct NetworkList: Sendable {
     ///   - previous: the result of the plugin before, or of the whole list.
     ///   - capabilities: what the runtime has to give; the plugin gets those it says it is capable of.
     ///   - more: other members, for GC.
-    func configuration(
+    public func configuration(
         at index: Int, previous: Value?, capabilities: Object = Object(), more: [(String, Value)] = []
     ) -> [UInt8] {
         var document = plugins[index]

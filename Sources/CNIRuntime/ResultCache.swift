@@ -113,12 +113,17 @@ public struct ResultCache: Sendable {
 
     /// Everything remembered of a network, by file name. What cannot be read is left out.
     public func attachments(of network: String) -> [CachedAttachment] {
+        allAttachments().filter { $0.attachment.network == network }
+    }
+
+    /// Everything remembered of any network, by file name. What cannot be read is left out.
+    public func allAttachments() -> [CachedAttachment] {
         guard let names = try? Files.list(results) else { return [] }
         return names.sorted().compactMap { name in
-            guard let bytes = try? Files.read("\(results)/\(name)"), let document = try? Value(parsing: bytes),
-                let cached = try? Self.decode(Reader(document)), cached.attachment.network == network
-            else { return nil }
-            return cached
+            guard let bytes = try? Files.read("\(results)/\(name)"), let document = try? Value(parsing: bytes) else {
+                return nil
+            }
+            return (try? Self.decode(Reader(document))) ?? nil
         }
     }
 

@@ -20,6 +20,17 @@ public struct NetworkIdentity: Hashable, Sendable {
         identifier = SHA512.hex("swiftlet/\(cluster)/\(name)", length: 64)
     }
 
+    /// The network of an overlay namespace, as far as the namespace's path tells: the cluster is not known, and of the id no
+    /// more than ``shortIdentifier``. Nil for a path that is no overlay namespace's.
+    public init?(network name: String, namespacePath path: String) {
+        guard let last = path.split(separator: "/").last, last.hasPrefix("1-"), last.utf8.count == 12 else {
+            return nil
+        }
+        cluster = ""
+        self.name = name
+        identifier = String(last.dropFirst(2))
+    }
+
     /// The first ten digits of the id, which name the overlay namespace.
     public var shortIdentifier: String { String(identifier.prefix(10)) }
 

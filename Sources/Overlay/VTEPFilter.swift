@@ -140,8 +140,18 @@ public final class VTEPFilter {
         return try session.rules(of: Self.table, chain: chain).lazy.compactMap(\.packets).first
     }
 
-    /// The members let in; nil when the network has no filter here.
+    /// The members let in; nil when the network has no filter here, or one that lacks a rule and so lets everybody in.
     public func members(_ identity: NetworkIdentity) throws(NetfilterError) -> Set<IPAddress>? {
+        let wanted = Layout(identity, vni: 0, port: 0, members: []).chain
+        let rules = try session.rules(of: Self.table)
+        guard rules.filter({ $0.chain == wanted.name }).map(\.rule) == wanted.rules,
+            rules.contains(where: { $0.chain == Self.baseChain && $0.leads(to: wanted.name) })
+        else { return nil }
+        return try listedMembers(identity)
+    }
+
+    /// The members in the sets, whether or not any rule looks there; nil when there are no sets.
+    public func listedMembers(_ identity: NetworkIdentity) throws(NetfilterError) -> Set<IPAddress>? {
         let names = Layout.names(identity.shortIdentifier)
         guard try session.chains(of: Self.table).contains(where: { $0.name == names.chain }) else { return nil }
         var members: Set<IPAddress> = []

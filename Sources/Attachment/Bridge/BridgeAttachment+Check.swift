@@ -22,6 +22,18 @@ extension BridgeAttachment {
         }
     }
 
+    /// Puts back what is missing of the attachment's in the packet filter; whether anything was.
+    public func restoreRules(_ previous: CNIResult) throws -> Bool {
+        let entry = try containerEntry(previous)
+        let mine = previous.addresses.filter { ($0.interface ?? entry.index) == entry.index }
+        var isRestored = false
+        for (rule, backend) in filterRules(mine)
+        where try system.restoreFilterRules([rule], of: FilterOwner(tag.attachment), backend) {
+            isRestored = true
+        }
+        return isRestored
+    }
+
     private func failure(_ message: String) -> CNIError {
         CNIError(CNIError.Code.internal, message)
     }

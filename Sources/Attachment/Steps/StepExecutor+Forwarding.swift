@@ -34,10 +34,13 @@ extension StepExecutor {
     /// container must not become the host's router.
     private func advertisementKeepers(of stack: any NetworkStack) throws -> [Step.Parameter] {
         let learned = Set(
-            (try? stack.routes(family: .ipv6))?.filter { $0.routingProtocol == Self.advertised }.compactMap(\.link) ?? [])
+            (try? stack.routes(family: .ipv6))?.filter { $0.routingProtocol == Self.advertised }.compactMap(\.link) ?? []
+        )
         return try stack.links().compactMap { link in
             let leadsElsewhere = link.kind != "bridge" && link.master == nil && link.peerNamespace == nil
-            guard learned.contains(link.index) || (leadsElsewhere && link.flags & Self.loopback == 0) else { return nil }
+            guard learned.contains(link.index) || (leadsElsewhere && link.flags & Self.loopback == 0) else {
+                return nil
+            }
             let key = "net/ipv6/conf/\(link.name)/accept_ra"
             return (try? stack.parameter(key)) == "1" ? .init(key, "2") : nil
         }

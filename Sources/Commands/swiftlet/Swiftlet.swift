@@ -13,7 +13,7 @@ struct Swiftlet: ParsableCommand {
         subcommands: [
             Members.self, Status.self, Join.self, Leave.self, ForceLeave.self, Events.self, Event.self, Query.self,
             Tags.self, Keys.self, RoundTrip.self, NetworkCommands.self, BlockCommands.self,
-            EndpointCommands.self, GraphCommand.self, CNICommands.self,
+            EndpointCommands.self, GraphCommand.self, CNICommands.self, ReloadCommand.self,
         ])
 }
 

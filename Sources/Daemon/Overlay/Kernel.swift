@@ -119,7 +119,9 @@ struct Kernel {
     private mutating func setFilter(_ plan: NetworkPlan) throws {
         let filter = try packetFilter()
         var members = plan.members
-        if !plan.isComplete { members.formUnion((try filter.members(plan.identity) ?? []).subtracting(plan.dismissed)) }
+        if !plan.isComplete {
+            members.formUnion((try filter.listedMembers(plan.identity) ?? []).subtracting(plan.dismissed))
+        }
         try filter.set(
             plan.identity, vni: plan.segment.vni, port: plan.segment.port, members: Array(members))
     }

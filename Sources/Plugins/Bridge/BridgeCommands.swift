@@ -6,7 +6,7 @@ internal import NetworkTypes
 public import PluginKit
 
 /// The `bridge` plugin: a veth pair between the container and a bridge on the host.
-public struct BridgeCommands: PluginCommands {
+public struct BridgeCommands: PluginCommands, FilterRestoring {
     /// The name the executable goes by.
     public let name = "bridge"
     private let system: any HostSystem
@@ -88,6 +88,11 @@ public struct BridgeCommands: PluginCommands {
         if settings.masquerades { try Readiness.require { _ = try system.packetFilter(settings.masqueradeBackend) } }
         if settings.checksSource { try Readiness.require { _ = try system.packetFilter(.nftables) } }
         if settings.hasIPAM { try system.addressStatus(request) }
+    }
+
+    /// Puts the attachment's masquerade and its bound MAC back.
+    public func restore(_ request: Request) throws -> Bool {
+        try attachment(BridgeSettings(request), request).restoreRules(request.resultToRestore())
     }
 
     private func attachment(_ settings: BridgeSettings, _ request: Request) -> BridgeAttachment {

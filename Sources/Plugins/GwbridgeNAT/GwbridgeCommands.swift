@@ -10,7 +10,7 @@ internal import System
 ///
 /// Chained after a plugin whose network ends at the cluster's edge it adds a second interface; alone it is a network of
 /// its own. It is what docker_gwbridge is to Docker's overlay networks.
-public struct GwbridgeCommands: PluginCommands {
+public struct GwbridgeCommands: PluginCommands, FilterRestoring {
     /// The name the executable goes by.
     public let name = "gwbridge-nat"
     /// The network whose addresses all containers on a gateway bridge share; a directory in `dataDir`.
@@ -67,6 +67,28 @@ public struct GwbridgeCommands: PluginCommands {
         }
         if try isInternal(previous) { return }
         try GatewayAddresses(request).check()
+        let (own, name) = try own(previous, configuration, request)
+        try attachment(configuration, request, name: name).check(own)
+        try system.checkFilterRules(
+            rules(configuration, request, own.addresses), of: FilterOwner(identity(request)), configuration.backend)
+    }
+
+    /// Puts the masquerade, the ports and what keeps containers apart back.
+    public func restore(_ request: Request) throws -> Bool {
+        let configuration = try GwbridgeConfiguration(request)
+        let previous = try request.resultToRestore()
+        if try isInternal(previous) { return false }
+        let (own, name) = try own(previous, configuration, request)
+        let isMasqueraded = try attachment(configuration, request, name: name).restoreRules(own)
+        return try system.restoreFilterRules(
+            rules(configuration, request, own.addresses), of: FilterOwner(identity(request)), configuration.backend)
+            || isMasqueraded
+    }
+
+    /// What of a chain's result is this plugin's, and its interface's name in the container.
+    private func own(
+        _ previous: CNIResult, _ configuration: GwbridgeConfiguration, _ request: Request
+    ) throws -> (result: CNIResult, name: String) {
         let tag = AttachmentTag(identity(request))
         // The container's end follows the host's, which is named by its tag.
         guard let port = previous.interfaces.firstIndex(where: { $0.name == tag.linkName }),
@@ -78,9 +100,7 @@ public struct GwbridgeCommands: PluginCommands {
         own.addresses = previous.addresses.filter { $0.interface == port + 1 }
         let gateways = Set(own.addresses.compactMap(\.gateway))
         own.routes = previous.routes.filter { $0.gateway.map(gateways.contains) ?? false }
-        try attachment(configuration, request, name: previous.interfaces[port + 1].name).check(own)
-        try system.checkFilterRules(
-            rules(configuration, request, own.addresses), of: FilterOwner(identity(request)), configuration.backend)
+        return (own, previous.interfaces[port + 1].name)
     }
 
     /// Removes what belongs to no valid attachment of the network (CNI specification, GC).

@@ -7,7 +7,7 @@ public import PluginKit
 internal import System
 
 /// The `portmap` plugin: ports of the host lead to the container.
-public struct PortmapCommands: PluginCommands {
+public struct PortmapCommands: PluginCommands, FilterRestoring {
     /// The name the executable goes by.
     public let name = "portmap"
     private let system: any HostSystem
@@ -74,6 +74,15 @@ public struct PortmapCommands: PluginCommands {
     public func status(_ request: Request) throws {
         let configuration = try PortmapConfiguration(request)
         try Readiness.require { _ = try system.packetFilter(configuration.backend) }
+    }
+
+    /// Puts the mappings back.
+    public func restore(_ request: Request) throws -> Bool {
+        _ = try request.resultToRestore()
+        guard let chained = try ChainedResult(request) else { return false }
+        let configuration = try parse(request)
+        let ports = PortPublishing(forward(configuration, chained), system: system)
+        return try system.restoreFilterRules(ports.rules, of: FilterOwner(request.attachment), configuration.backend)
     }
 
     private func parse(_ request: Request) throws -> PortmapConfiguration {
