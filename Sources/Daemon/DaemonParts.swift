@@ -50,7 +50,8 @@ struct DaemonParts: Sendable {
             joinNames: configuration.joinNames,
             seeds: configuration.seeds, adoptsInto: configuration.adopt ? configuration.networkDirectory : nil,
             grace: .seconds(configuration.grace))
-        let surroundings = ClusterSurroundings()
+        var surroundings = ClusterSurroundings()
+        surroundings.keeper = FilterKeeper(log)
         cluster = ClusterNode(
             key: key, start: start, settings: settings, journal: journal,
             loop: MultiThreadedEventLoopGroup(numberOfThreads: 1).next(), log: log, surroundings: surroundings)

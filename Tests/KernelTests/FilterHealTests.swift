@@ -89,4 +89,26 @@ struct FilterHealTests {
             line.hasPrefix("-A") && !["10.1.", "id: ", "CNI-DN-"].contains(where: { line.contains($0) })
         }.sorted()
     }
+
+    @Test("A loss is noticed, and what commands do all day is not")
+    func monitor() throws {
+        let rules = try everyRule("10.1.0.5", "fd00::5", port: 8080)
+        try inFreshNamespace { _ in
+            let monitor = try RulesetMonitor()
+            let filter = try NFTables()
+            try filter.add(rules, for: one)
+            try filter.remove(.all, of: one)
+            try filter.add(rules, for: one)
+            #expect(try !monitor.awaitLoss(milliseconds: 0))
+            _ = try command("nft add table ip others")
+            _ = try command("nft delete table ip others")
+            #expect(try !monitor.awaitLoss(milliseconds: 0))
+            for damage in ["nft flush table inet swiftlet", "nft delete table bridge swiftlet", "nft flush ruleset"] {
+                for rule in rules { try filter.add([rule], for: one) }
+                _ = try monitor.awaitLoss(milliseconds: 0)
+                _ = try command(damage)
+                #expect(try monitor.awaitLoss(milliseconds: 10_000), "\(damage)")
+            }
+        }
+    }
 }

@@ -178,6 +178,11 @@ extension ClusterNode {
         if let network = network(named: name), network.isOn { reconcileSoon(network) }
     }
 
+    /// Somebody took rules away: the networks' filters may be among them.
+    func filterFlushed() {
+        for network in networks.values where network.isOn { reconcileSoon(network) }
+    }
+
     /// Looks at a network soon, but not more often than once in a while.
     func reconcileSoon(_ network: NetworkState) {
         guard !network.needsReconciling else { return }

@@ -40,6 +40,9 @@ extension ClusterNode {
         watcher?.start { name in
             self.loop.execute { self.assumeIsolated { $0.noticed(name) } }
         }
+        keeper?.start {
+            self.loop.execute { self.assumeIsolated { $0.filterFlushed() } }
+        }
         repeatReconciling()
         reconcileWhenSettled()
     }

@@ -30,6 +30,7 @@ actor ClusterNode {
     let kernel: KernelWorker
     let files: FilesWorker
     let watcher: NamespaceWatcher?
+    let keeper: FilterKeeper?
     let makeTransport: ClusterSurroundings.TransportMaker
     let log: Logger
     let clock: @Sendable () -> UInt64
@@ -94,6 +95,7 @@ actor ClusterNode {
         kernel = surroundings.kernel
         files = surroundings.files
         watcher = surroundings.watcher
+        keeper = surroundings.keeper
         makeTransport = surroundings.transport
         clock = surroundings.clock
         random = surroundings.random
@@ -275,6 +277,7 @@ actor ClusterNode {
         for network in networks.values { network.blockWake?.cancel() }
         transport?.close()
         watcher?.close()
+        keeper?.close()
     }
 }
 

@@ -15,6 +15,8 @@ struct ClusterSurroundings: Sendable {
     var files = FilesWorker()
     /// Tells of what somebody changed in a namespace; nil where there is none to listen to.
     var watcher: NamespaceWatcher? = NamespaceWatcher()
+    /// Notices that somebody has flushed the packet filter; nil where there is none.
+    var keeper: FilterKeeper?
     /// Makes the transport.
     var transport: TransportMaker = { FrameTransport(loop: $0, codec: $1, receive: $2) }
     /// Nanoseconds of a clock that never goes back.
