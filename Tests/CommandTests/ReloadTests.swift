@@ -74,7 +74,9 @@ struct ReloadTests {
         let ruleset = try lab.tool("nft", "list", "ruleset")
         #expect(!ruleset.contains("10.1.2.2") && ruleset.contains("10.1.2.3"))
         // Links without our mark are another suite's.
-        let link = try #require(try lab.linkNames().first { $0.hasPrefix("veth") })
+        func ports() throws -> [String] { try lab.linkNames().filter { $0.hasPrefix("veth") } }
+        #expect(try lab.eventually { try ports().count == 1 })
+        let link = try #require(try ports().first)
         try lab.script("ip link set \(link) alias theirs; nft flush ruleset")
         #expect(try lab.swiftlet("reload").status == 0)
         #expect(try lab.tool("nft", "list", "ruleset").isEmpty)
@@ -103,7 +105,6 @@ struct ReloadTests {
                 "plugins": [
                     [
                         "type": "overlay-vxlan", "peers": ["192.0.2.1", "192.0.2.9"], "subnet": "10.9.0.0/24",
-                        "ipam": ["type": "host-local"],
                     ],
                     ["type": "gwbridge-nat", "capabilities": ["portMappings": true]],
                 ],
