@@ -148,7 +148,7 @@ let package = Package(
         .executableTarget(
             name: "swiftlet",
             dependencies: [
-                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Networks", "NetworkTypes", "Reload", "System",
+                "CNI", "CNIRuntime", "ClusterGraph", "JSON", "Netlink", "Networks", "NetworkTypes", "Reload", "System",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands/swiftlet", swiftSettings: strict),

@@ -42,11 +42,21 @@ static void *thread_entry(void *argument) {
     return NULL;
 }
 
+static int shares_heap;
+
+void swiftlet_share_heap(void) { shares_heap = 1; }
+
+void swiftlet_keep_children(void) {
+    struct sigaction action;
+    if (sigaction(SIGCHLD, NULL, &action) != 0) return;
+    if (action.sa_handler == SIG_IGN || (action.sa_flags & SA_NOCLDWAIT)) (void)signal(SIGCHLD, SIG_DFL);
+}
+
 int swiftlet_run_on_thread(void (*body)(void *), void *context) {
     struct thread_call call = {body, context};
     pthread_t thread;
     // One thread waits for the other: a heap of its own for the second would be mapped, split and torn for nothing.
-    (void)mallopt(M_ARENA_MAX, 1);
+    if (shares_heap) (void)mallopt(M_ARENA_MAX, 1);
     int error = pthread_create(&thread, NULL, thread_entry, &call);
     if (error != 0) return error;
     return pthread_join(thread, NULL);

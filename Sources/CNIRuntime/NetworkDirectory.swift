@@ -44,6 +44,10 @@ public struct NetworkDirectory: Sendable {
         for name in names.filter({ $0.hasSuffix(".conflist") }) + singles {
             let file = "\(path)/\(name)"
             do throws(CNIError) {
+                // A FIFO among them would be waited for; a file that is named by the user may be one.
+                if let status = try? FileStatus(of: file), !status.isRegularFile {
+                    throw CNIError(CNIError.Code.inputOutput, "it is no regular file")
+                }
                 usable.append(Entry(path: file, list: try Self.read(file)))
             } catch {
                 broken.append(Broken(path: file, reason: error))
@@ -116,7 +120,7 @@ public struct NetworkDirectory: Sendable {
         let folder = "\(directory)/\(name)"
         guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "/")), Files.exists(folder) else { return [] }
         return try Files.list(folder).filter { $0.hasSuffix(".conf") }.sorted().compactMap { file in
-            try Reader(Value(parsing: Files.read("\(folder)/\(file)"))).object()
+            try Reader(Value(parsing: Files.readRegular("\(folder)/\(file)"))).object()
         }
     }
 }

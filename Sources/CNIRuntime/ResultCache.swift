@@ -88,7 +88,7 @@ public struct ResultCache: Sendable {
         guard Files.exists(file) else { return nil }
         let document: Value
         do {
-            document = try Value(parsing: try Files.read(file))
+            document = try Value(parsing: try Files.readRegular(file))
         } catch {
             throw CNIError(CNIError.Code.decoding, "\(file): \(error)")
         }
@@ -120,9 +120,8 @@ public struct ResultCache: Sendable {
     public func allAttachments() -> [CachedAttachment] {
         guard let names = try? Files.list(results) else { return [] }
         return names.sorted().compactMap { name in
-            guard let bytes = try? Files.read("\(results)/\(name)"), let document = try? Value(parsing: bytes) else {
-                return nil
-            }
+            guard let bytes = try? Files.readRegular("\(results)/\(name)"), let document = try? Value(parsing: bytes)
+            else { return nil }
             return (try? Self.decode(Reader(document))) ?? nil
         }
     }

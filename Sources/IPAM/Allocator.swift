@@ -33,7 +33,7 @@ extension HostLocalConfiguration {
     func readDNS() throws(IPAMError) -> Allocation.DNS {
         guard let resolvConf else { return Allocation.DNS() }
         do throws(SystemError) {
-            return Allocation.DNS(parsing: try Files.text(resolvConf))
+            return Allocation.DNS(parsing: String(decoding: try Files.readRegular(resolvConf), as: UTF8.self))
         } catch {
             throw .io(error)
         }
@@ -142,7 +142,8 @@ extension Ledger {
             }
         }
         // An owner of addresses these range sets do not know would keep them unseen.
-        if reuses, !isReturning, let stray = held.first(where: { address in !picks.contains { $0.address == address } }) {
+        if reuses, !isReturning, let stray = held.first(where: { address in !picks.contains { $0.address == address } })
+        {
             throw .duplicate(set: 0, address: stray, containerID: owner.containerID)
         }
         return picks

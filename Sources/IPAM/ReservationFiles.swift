@@ -48,7 +48,10 @@ struct ReservationFiles {
 
     /// The address last taken from a range set, nil when unknown. The text must be bare, as for the reference plugin.
     func pointer(_ set: Int) -> IPAddress? {
-        (try? Files.read(pointerFile(set), limit: 64)).flatMap { IPAddress(String(decoding: $0, as: UTF8.self)) }
+        guard let file = try? OwnedFD(existing: pointerFile(set)), let bytes = try? file.readToEnd(limit: 64) else {
+            return nil
+        }
+        return IPAddress(String(decoding: bytes, as: UTF8.self))
     }
 
     /// Remembers the address last taken from a range set.

@@ -21,6 +21,10 @@ struct DriverOptions {
     /// `com.docker.network.bridge.enable_ip_masquerade`, `ipMasq` (bridge).
     var masquerades: Bool?
 
+    /// The MTUs a network may have: every host takes 576 bytes (RFC 791); with IPv6 it is 1280 (RFC 8200).
+    static let mtus: ClosedRange<Int64> = 576...65535
+    static let smallestIPv6MTU: Int64 = 1280
+
     /// - Throws: for an option that means nothing to the driver, and for a value it cannot have.
     init(_ definition: NetworkDefinition) throws(DefinitionFault) {
         for (name, text) in definition.options.sorted(by: { $0.key < $1.key }) {
@@ -37,7 +41,7 @@ struct DriverOptions {
 
     private mutating func readOverlay(_ name: String, _ text: String) throws(DefinitionFault) -> Bool {
         switch name {
-        case "com.docker.network.driver.mtu", "mtu": mtu = try Self.number(name, text, 68...65535)
+        case "com.docker.network.driver.mtu", "mtu": mtu = try Self.number(name, text, Self.mtus)
         case "com.docker.network.driver.overlay.vxlanid_list", "vni": vni = try Self.number(name, text, 1...0xFF_FFFF)
         case "port": port = try Self.number(name, text, 1...65535)
         case "multicast": multicast = try Self.flag(name, text)
@@ -53,7 +57,7 @@ struct DriverOptions {
 
     private mutating func readBridge(_ name: String, _ text: String) throws(DefinitionFault) -> Bool {
         switch name {
-        case "com.docker.network.driver.mtu", "mtu": mtu = try Self.number(name, text, 68...65535)
+        case "com.docker.network.driver.mtu", "mtu": mtu = try Self.number(name, text, Self.mtus)
         case "com.docker.network.bridge.name", "bridge": bridge = try Self.interface(name, text)
         case "com.docker.network.bridge.enable_icc", "icc": communicates = try Self.flag(name, text)
         case "com.docker.network.bridge.enable_ip_masquerade", "ipMasq": masquerades = try Self.flag(name, text)

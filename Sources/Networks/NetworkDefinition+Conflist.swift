@@ -39,7 +39,7 @@ extension NetworkDefinition {
         let understood = try DriverOptions(self)
         var bridge = Object([
             ("type", "bridge"),
-            ("bridge", .string(understood.bridge ?? "br-\(SHA512.hex("bridge/\(name)", length: 12))")),
+            ("bridge", try bridgeName().map { .string($0) } ?? .null),
         ])
         if isInternal {
             bridge["internal"] = true

@@ -42,9 +42,11 @@ extension NetworkDefinition {
         } catch {
             throw try root.member("options").error(error.description)
         }
-        if understood.mtu == nil { mtu = try Self.number(root.member("mtu")) }
-        if understood.vni == nil { vni = try Self.number(root.member("vni")) }
-        if understood.port == nil { port = try Self.number(root.member("port")) }
+        if understood.mtu == nil { mtu = try Self.number(root.member("mtu"), DriverOptions.mtus) }
+        if understood.vni == nil {
+            vni = try Self.number(root.member("vni"), 1...0xFF_FFFF, zero: "leave it out to have it derived")
+        }
+        if understood.port == nil { port = try Self.number(root.member("port"), 1...65535) }
         if understood.multicast == nil { multicast = try root.member("multicast").bool() }
         seeds = try root.member("seeds").strings()
         try readNames(root.member("exclude"))
@@ -59,9 +61,16 @@ extension NetworkDefinition {
         try self.init(name: try root.member("Name").string() ?? "", overlay: definition)
     }
 
-    /// Zero is automatic, as leaving it out is.
-    private static func number(_ place: Reader) throws(JSON.DecodingError) -> Int64? {
-        try place.integer().flatMap { $0 == 0 ? nil : $0 }
+    /// Zero is automatic, as leaving it out is, unless `zero` says what to do instead.
+    private static func number(
+        _ place: Reader, _ range: ClosedRange<Int64>, zero: String? = nil
+    ) throws(JSON.DecodingError) -> Int64? {
+        guard let number = try place.integer(), number != 0 || zero != nil else { return nil }
+        guard range.contains(number) else {
+            let remedy = number == 0 ? zero.map { "; \($0)" } ?? "" : ""
+            throw place.error("must be between \(range.lowerBound) and \(range.upperBound), not \(number)\(remedy)")
+        }
+        return number
     }
 
     /// `exclude` of the whole network: the auxiliary addresses by name.

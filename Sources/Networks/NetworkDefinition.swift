@@ -128,7 +128,12 @@ public struct NetworkDefinition: Equatable, Sendable {
                 }
             }
         }
-        _ = try DriverOptions(self)
+        let least = DriverOptions.smallestIPv6MTU
+        if let mtu = try DriverOptions(self).mtu ?? mtu, mtu < least,
+            let six = subnets.first(where: { $0.prefix.family == .ipv6 })
+        {
+            throw DefinitionFault("mtu \(mtu): IPv6, as in \(six.prefix), needs \(least) at least")
+        }
     }
 }
 

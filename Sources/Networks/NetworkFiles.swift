@@ -82,9 +82,15 @@ public struct NetworkFiles: Sendable {
         return true
     }
 
-    /// Every subnet any file of the directory names, for the choice of a free one.
-    public func subnetsInUse() throws(DefinitionFault) -> [String] {
-        try networks().flatMap { $0.list.plugins.flatMap { Self.subnets(.object($0)) } }
+    /// Every subnet any file of the directory names.
+    ///
+    /// - Parameter name: a network whose own subnets do not matter.
+    public func subnetsInUse(except name: String? = nil) throws(DefinitionFault) -> [SubnetUse] {
+        try networks().filter { $0.list.name != name }.flatMap { entry in
+            entry.list.plugins.flatMap { Self.subnets(.object($0)) }.compactMap(IPPrefix.init).map {
+                SubnetUse($0, "network \(entry.list.name) of \(entry.path)")
+            }
+        }
     }
 
     private func defining(_ name: String) throws(DefinitionFault) -> String? {

@@ -35,7 +35,8 @@ public enum SubnetPool {
         }
     }
 
-    /// The destinations of the host's routes of IPv4, from the text of `/proc/net/route`; default routes left out.
+    /// The destinations of the host's routes of IPv4, from the text of `/proc/net/route`; default routes left out. All of
+    /// them, also those a network of one's own choice may narrow: nothing is lost by choosing elsewhere.
     public static func routes(_ table: String) -> [IPPrefix] {
         table.utf8.split(separator: UInt8(ascii: "\n")).dropFirst().compactMap { line in
             let columns = line.split { [0x09, 0x20].contains($0) }

@@ -7,6 +7,7 @@ public enum PluginMain {
     public static func run(_ commands: any PluginCommands) -> Never {
         // A runtime that is gone must not kill us half way: writing then fails like any other write.
         ignoreBrokenPipes()
+        shareOneHeap()
         let dispatcher = Dispatcher(
             commands: commands, environment: .current(),
             readInput: { limit throws(Errno) in try readFully(0, limit: limit) },

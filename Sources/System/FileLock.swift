@@ -2,6 +2,9 @@ internal import CLinux
 
 /// An advisory lock on a file (`flock(2)`), given back when the value goes away or the process dies.
 ///
+/// The last part of a lock's path is no symbolic link: it would make, and lock, a file of somebody else's choice. Opening a
+/// FIFO there does not wait for a writer.
+///
 /// Order, outermost first, to rule out deadlock: bridge (or other shared link) → address store → packet filter.
 public struct FileLock: ~Copyable, Sendable {
     /// How a lock is shared.
@@ -13,6 +16,7 @@ public struct FileLock: ~Copyable, Sendable {
     }
 
     private let file: OwnedFD
+    private static var flags: Int32 { O_RDONLY | O_NOFOLLOW | O_NONBLOCK }
 
     /// The descriptor, for a child that is to hold the lock, too: it is free again when both have ended.
     public var descriptor: Int32 { file.rawValue }
@@ -21,7 +25,7 @@ public struct FileLock: ~Copyable, Sendable {
     ///
     /// - Throws: the errno with the path.
     public init(_ path: String, mode: Mode = .exclusive, permissions: UInt32 = 0o600) throws(SystemError) {
-        let opened = try OwnedFD(opening: path, flags: O_RDONLY | O_CREAT, mode: permissions)
+        let opened = try OwnedFD(opening: path, flags: Self.flags | O_CREAT, mode: permissions)
         do {
             try Self.take(opened.rawValue, mode)
         } catch {
@@ -36,7 +40,7 @@ public struct FileLock: ~Copyable, Sendable {
     public static func attempt(
         _ path: String, mode: Mode = .exclusive, permissions: UInt32 = 0o600
     ) throws(SystemError) -> FileLock? {
-        let file = try OwnedFD(opening: path, flags: O_RDONLY | O_CREAT, mode: permissions)
+        let file = try OwnedFD(opening: path, flags: flags | O_CREAT, mode: permissions)
         do {
             try take(file.rawValue, mode, flags: LOCK_NB)
         } catch {
@@ -50,7 +54,7 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Whether somebody has the lock alone. A lock file that is not there is not made.
     public static func isTaken(_ path: String) -> Bool {
-        guard let file = try? OwnedFD(opening: path, flags: O_RDONLY) else { return false }
+        guard let file = try? OwnedFD(opening: path, flags: flags) else { return false }
         do {
             try take(file.rawValue, .shared, flags: LOCK_NB)
             return false

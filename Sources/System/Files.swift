@@ -14,6 +14,20 @@ public enum Files {
         }
     }
 
+    /// Reads a regular file that somebody else chose, at most `limit` bytes; symbolic links are followed, and nothing else,
+    /// such as a FIFO nobody writes to, is waited for.
+    ///
+    /// - Throws: the errno; `EINVAL` for what is no regular file, `EFBIG` beyond the limit.
+    public static func readRegular(_ path: String, limit: Int = 1 << 20) throws(SystemError) -> [UInt8] {
+        let file = try OwnedFD(opening: path, flags: O_RDONLY | O_NONBLOCK)
+        do throws(Errno) {
+            guard try file.status().isRegularFile else { throw .invalidArgument }
+            return try file.readToEnd(limit: limit)
+        } catch {
+            throw SystemError("read", path, error)
+        }
+    }
+
     /// Reads a small text file as UTF-8 with invalid bytes replaced.
     public static func text(_ path: String) throws(SystemError) -> String {
         String(decoding: try read(path), as: UTF8.self)

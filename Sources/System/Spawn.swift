@@ -24,6 +24,7 @@ public enum Spawn {
         _ path: String, arguments: [String], environment: Environment, input: [UInt8] = [],
         inherited: [Int32] = [], passErrorThrough: Bool = false, limit: Int = 16 << 20
     ) throws(SystemError) -> ProcessOutcome {
+        swiftlet_keep_children()
         let standardInput = try Pipe(), standardOutput = try Pipe(), standardError = try Pipe()
         let pid = try start(
             path, arguments, environment,
@@ -46,7 +47,12 @@ public enum Spawn {
             _ = kill(pid, SIGKILL)
         }
         var status: Int32 = 0
-        _ = try? retrying { unsafe waitpid(pid, &status, 0) }
+        do {
+            _ = try retrying { unsafe waitpid(pid, &status, 0) }
+        } catch {
+            // Somebody else has reaped it: how it ended is not known, and not to be taken for success.
+            failure = failure ?? error
+        }
         if let failure { throw SystemError("run", path, failure) }
         return ProcessOutcome(
             status: swiftlet_wait_status(status), output: exchange.output, errorOutput: exchange.errorOutput)
@@ -65,10 +71,11 @@ public enum Spawn {
         var attributes = posix_spawnattr_t()
         unsafe posix_spawnattr_init(&attributes)
         defer { unsafe posix_spawnattr_destroy(&attributes) }
-        // Where we ignore SIGPIPE, the child must start with the default.
+        // Where we ignore SIGPIPE, the child must start with the default, and with SIGCHLD's it can wait for its own.
         var defaults = sigset_t()
         unsafe sigemptyset(&defaults)
         unsafe sigaddset(&defaults, SIGPIPE)
+        unsafe sigaddset(&defaults, SIGCHLD)
         unsafe posix_spawnattr_setsigdefault(&attributes, &defaults)
         // Nor must it inherit what the calling thread happens to block.
         var mask = sigset_t()

@@ -71,7 +71,9 @@ import Testing
         #expect(configuration.ipam.path == "ipam")
     }
 
-    @Test("B8 prevResult is read in its own version, and a wrong one does not lose the addresses") func previousResult() throws {
+    @Test("B8 prevResult is read in its own version, and a wrong one does not lose the addresses") func previousResult()
+        throws
+    {
         let families = #""ip4":{"ip":"10.0.0.2/8","gateway":"10.0.0.1","routes":[{"dst":"0.0.0.0/0"}]}"#
         let lists = #""interfaces":[{"name":"eth0","sandbox":"/x"}],"ips":[{"address":"10.0.0.2/8","interface":0}]"#
         for configured in SpecVersion.allCases.map(\.rawValue) {

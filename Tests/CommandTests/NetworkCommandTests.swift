@@ -131,6 +131,50 @@ struct NetworkCommandTests {
         #expect(try network(lab, "rm", "web").status == 2)
     }
 
+    @Test("B6 a subnet that this host uses is refused at create and at ADD, with what it clashes")
+    func overlap() throws {
+        let lab = try Lab()
+        try lab.tool("ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1")
+        try lab.tool("ip", "address", "add", "10.20.0.7/16", "dev", "up0")
+        try lab.tool("ip", "address", "add", "fd00:20::7/64", "dev", "up0", "nodad")
+        try lab.tool("ip", "link", "set", "up0", "up")
+        try lab.tool("ip", "link", "set", "up1", "up")
+        try lab.tool("ip", "route", "add", "10.30.1.0/25", "via", "10.20.0.1")
+        try lab.tool("ip", "route", "add", "10.40.0.0/13", "via", "10.20.0.1")
+        #expect(try network(lab, "create", "web", "--subnet", "10.5.0.0/24", "--subnet", "fd00:5::/64").status == 0)
+        for driver in ["bridge", "overlay"] {
+            for (subnets, words) in [
+                (["10.20.5.0/24"], "subnet 10.20.5.0/24 overlaps with address 10.20.0.7/16 of up0"),
+                (["10.0.0.0/8"], "subnet 10.0.0.0/8 overlaps with "),
+                (["10.30.1.0/24"], "subnet 10.30.1.0/24 overlaps with the route to 10.30.1.0/25 by up0"),
+                (["10.6.0.0/24", "fd00:20::/64"], "subnet fd00:20::/64 overlaps with address fd00:20::7/64 of up0"),
+                (["10.5.0.128/25"], "overlaps with 10.5.0.0/24, which network web of /run/net.d/60-web.conflist uses"),
+                (["10.6.0.0/24", "fd00:5::/80"], "overlaps with fd00:5::/64, which network web of"),
+            ] {
+                let refused = try network(
+                    lab, ["create", "-d", driver, "--no-announce"] + subnets.flatMap { ["--subnet", $0] } + ["other"])
+                #expect(refused.status == 1 && refused.errorText.contains(words), "\(driver): \(refused.errorText)")
+            }
+        }
+        // A wider route, as to a VPN, is narrowed.
+        #expect(try network(lab, "create", "narrow", "--subnet", "10.44.1.0/24").status == 0)
+        #expect(try lab.list("/run/net.d") == ["60-narrow.conflist", "60-web.conflist"])
+        let places = ["--conf-dir", "/run/net.d", "--plugin-dir", Plugins.directory]
+        #expect(try lab.swiftlet(["cni", "add", "narrow", "c0"] + places).status == 0)
+        #expect(try lab.swiftlet(["cni", "add", "web", "c0", "--ifname", "eth1"] + places).status == 0)
+        for (ifname, name) in [("eth0", "narrow"), ("eth1", "web")] {
+            #expect(try lab.swiftlet(["cni", "del", name, "c0", "--ifname", ifname] + places).status == 0)
+        }
+        // The bridge goes with the network, and the subnet is free again.
+        #expect(try network(lab, "rm", "web").status == 0)
+        #expect(try network(lab, "create", "again", "--subnet", "10.5.0.0/24").status == 0)
+        #expect(try lab.swiftlet(["cni", "add", "again", "c0"] + places).status == 0)
+    }
+
+    private func network(_ lab: Lab, _ arguments: [String]) throws -> ChildOutcome {
+        try lab.swiftlet(["network"] + arguments + options)
+    }
+
     @Test("ls joins what the daemon knows and what is here; inspect shows the daemon's own words")
     func listing() throws {
         let lab = try Lab(containers: 0)

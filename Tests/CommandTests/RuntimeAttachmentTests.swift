@@ -43,7 +43,7 @@ struct RuntimeAttachmentTests {
         var second = Self.demo
         second["name"] = "second"
         second["plugins"] = [
-            ["type": "bridge", "bridge": "br1", "ipam": ["type": "host-local", "subnet": "10.1.3.0/24"]],
+            ["type": "bridge", "bridge": "br1", "ipam": ["type": "host-local", "subnet": "10.1.3.0/24"]]
         ]
         try lab.writeNetwork("20-second.conflist", second)
         #expect(try cni(lab, "add", "second", "c0", at: places).status == 1)
@@ -79,7 +79,9 @@ struct RuntimeAttachmentTests {
         try lab.addContainer("c1")
         let returned = try cni(lab, "add", "demo", "c1", "--publish", "8180:80", at: places)
         #expect(returned.status == 0, "\(returned.errorText)")
-        #expect(try lab.addresses("eth0", in: "c1").filter { $0.hasPrefix("10.") } == addresses.filter { $0.hasPrefix("10.") })
+        #expect(
+            try lab.addresses("eth0", in: "c1").filter { $0.hasPrefix("10.") }
+                == addresses.filter { $0.hasPrefix("10.") })
         #expect(try cni(lab, "check", "demo", "c1", at: places).status == 0)
         #expect(try lab.reservations("demo").count == 2)
     }
@@ -169,7 +171,9 @@ struct RuntimeAttachmentTests {
         for flag: Value in [true, "true"] {
             try lab.writeNetwork("50-watched.conflist", Self.watched(["one"], ("loadOnlyInlinedPlugins", flag)))
             for command in ["add", "check", "gc", "status", "del"] {
-                #expect(try cni(lab, command, "watched", "c0", at: spies).status == 0 || command == "gc" || command == "status")
+                #expect(
+                    try cni(lab, command, "watched", "c0", at: spies).status == 0 || command == "gc"
+                        || command == "status")
             }
             #expect(try lab.spied().allSatisfy { $0["plugin"]?.string == "one" })
         }

@@ -243,7 +243,8 @@ struct SkeletonTests {
         let lab = try Lab()
         try beyondReference("the reference refuses all of these with code 999") {
             let rows = [
-                "IP=10.1.2.13;", "IgnoreUnknown=t;WORD;IP=10.1.2.14", "IgnoreUnknown=TRUE;K8S_POD_NAME=a=b;IP=10.1.2.15",
+                "IP=10.1.2.13;", "IgnoreUnknown=t;WORD;IP=10.1.2.14",
+                "IgnoreUnknown=TRUE;K8S_POD_NAME=a=b;IP=10.1.2.15",
                 ";;IP=10.1.2.16;;", "IgnoreUnknown=1;=;IP=10.1.2.17",
             ]
             for (index, arguments) in rows.enumerated() {

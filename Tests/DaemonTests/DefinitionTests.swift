@@ -78,7 +78,12 @@ struct DefinitionTests {
             "ipRange: '10.0.0.0/23' is not a part of 10.0.0.0/24"
         ),
         (#"{"subnet": "10.0.0.0/24", "exclude": ["10.0.1.1"]}"#, "exclude[0]: 10.0.1.1 is not in 10.0.0.0/24"),
-        (#"{"subnet": "10.0.0.0/24", "mtu": 100}"#, "mtu: must be 0 or at least 576"),
+        (#"{"subnet": "10.0.0.0/24", "mtu": 100}"#, "mtu: must be between 576 and 65535, not 100 (0 is automatic)"),
+        (
+            #"{"subnet": "10.0.0.0/24", "vni": 0}"#,
+            "vni: must be between 1 and 16777215, not 0; leave it out to have it derived"
+        ),
+        (#"{"subnet": "fd00::/64", "mtu": 1000}"#, "mtu: IPv6, as in fd00::/64, needs 1280 at least, not 1000"),
         (#"{"subnet": "10.0.0.0/24", "options": {"a": 1}}"#, "options.a: expected a string, found a number"),
     ])
     func saysWhatIsWrong(text: String, reason: String) {

@@ -150,7 +150,8 @@ struct ReturningTests {
         #expect(try add(scratch, ipam, owner("a"), ip: "10.0.0.9") == ["10.0.0.9", "2001:db8::2"])
         #expect(try scratch.reservations().keys.sorted() == ["10.0.0.9", "2001:db8::2"])
         // The subnet is another, or its address is the gateway now.
-        let moved = #"{"ranges": [[{"subnet": "10.7.0.0/28"}], [{"subnet": "2001:db8::/64", "gateway": "2001:db8::2"}]]}"#
+        let moved =
+            #"{"ranges": [[{"subnet": "10.7.0.0/28"}], [{"subnet": "2001:db8::/64", "gateway": "2001:db8::2"}]]}"#
         let addresses = try add(scratch, moved, owner("a"))
         #expect(addresses.first == "10.7.0.2" && addresses.last != "2001:db8::2")
         #expect(try scratch.reservations().keys.sorted() == addresses.sorted())

@@ -80,14 +80,20 @@ struct RangeTests {
     @Test(
         "B8 an address that no host can have is none to hand out, and no gateway",
         arguments: [
-            (#""subnet":"10.9.0.0/24","rangeStart":"10.9.0.0""#, "rangeStart", "the network's own address of 10.9.0.0/24"),
+            (
+                #""subnet":"10.9.0.0/24","rangeStart":"10.9.0.0""#, "rangeStart",
+                "the network's own address of 10.9.0.0/24"
+            ),
             (#""subnet":"10.9.0.0/24","rangeEnd":"10.9.0.255""#, "rangeEnd", "the broadcast address of 10.9.0.0/24"),
             (#""subnet":"10.9.0.0/30","rangeStart":"10.9.0.3","rangeEnd":"10.9.0.3""#, "rangeStart", "broadcast"),
             (#""subnet":"10.9.0.0/24","gateway":"10.9.0.255""#, "gateway", "the broadcast address"),
             (#""subnet":"10.9.0.0/24","gateway":"10.9.0.0""#, "gateway", "the network's own address"),
             (#""subnet":"fd00::/64","rangeStart":"fd00::""#, "rangeStart", "the address of all routers of fd00::/64"),
             (#""subnet":"fd00::/64","gateway":"fd00::""#, "gateway", "the address of all routers"),
-            (#""subnet":"10.9.0.0/24","gateway":"fd00::1""#, "gateway", "fd00::1 is of another family than 10.9.0.0/24"),
+            (
+                #""subnet":"10.9.0.0/24","gateway":"fd00::1""#, "gateway",
+                "fd00::1 is of another family than 10.9.0.0/24"
+            ),
             (#""subnet":"fd00::/64","gateway":"10.9.0.1""#, "gateway", "10.9.0.1 is of another family than fd00::/64"),
         ])
     func nobodys(members: String, key: String, words: String) throws {
@@ -96,7 +102,8 @@ struct RangeTests {
             ("{\"subnet\":\"10.1.0.0/24\"}", "{\"ipRanges\":[[{\(members)}]]}", "ipRanges[0][0].\(key)"),
         ] {
             let error = #expect(throws: JSON.DecodingError.self) { try configuration(ipam, runtimeConfig: runtime) }
-            #expect(error?.path.hasSuffix(path) == true && error?.description.contains(words) == true, "\(error as Any)")
+            #expect(
+                error?.path.hasSuffix(path) == true && error?.description.contains(words) == true, "\(error as Any)")
         }
     }
 

@@ -72,10 +72,55 @@ struct DefinitionTests {
             announced.subnets.map { $0.auxiliary.values.sorted() }
                 == definition.subnets.map { $0.auxiliary.values.sorted() })
         // Short forms of a hand-written list mean the same.
-        let short = Reader(["subnet": "192.168.0.0/24", "gateway": "192.168.0.254", "mtu": 1400, "vni": 0])
+        let short = Reader(["subnet": "192.168.0.0/24", "gateway": "192.168.0.254", "mtu": 1400, "port": 0])
         let read = try NetworkDefinition(name: "x", overlay: short)
         #expect(read.subnets == [.init(try prefix("192.168.0.0/24"), gateway: try address("192.168.0.254"))])
-        #expect(read.mtu == 1400 && read.vni == nil && read.options.isEmpty)
+        #expect(read.mtu == 1400 && read.vni == nil && read.port == nil && read.options.isEmpty)
+    }
+
+    @Test(
+        "B9 numbers that make no network are refused by their path",
+        arguments: [
+            (#"{"subnet":"10.0.0.0/24","vni":0}"#, "vni: must be between 1 and 16777215, not 0; leave it out"),
+            (#"{"subnet":"10.0.0.0/24","vni":16777216}"#, "vni: must be between"),
+            (#"{"subnet":"10.0.0.0/24","mtu":70}"#, "mtu: must be between 576 and 65535, not 70"),
+            (#"{"subnet":"10.0.0.0/24","mtu":-1}"#, "mtu: must be between"),
+            (#"{"subnet":"10.0.0.0/24","port":65536}"#, "port: must be between"),
+        ])
+    func bounds(text: String, words: String) throws {
+        let root = Reader(try Value(parsing: Array(text.utf8)))
+        let error = #expect(throws: JSON.DecodingError.self) { try NetworkDefinition(name: "x", overlay: root) }
+        #expect(error?.description.hasPrefix(words) == true, "\(error as Any)")
+    }
+
+    @Test("B9 an option's MTU has the same bounds, and with IPv6 the larger one") func optionBounds() throws {
+        for driver in NetworkDefinition.Driver.allCases {
+            var definition = NetworkDefinition(name: "x", driver: driver, subnets: [.init(try prefix("10.0.0.0/24"))])
+            for (mtu, isGood) in [("70", false), ("575", false), ("576", true), ("65535", true), ("0", false)] {
+                definition.options = ["mtu": mtu]
+                #expect((try? definition.validate()) != nil || !isGood, "\(mtu)")
+                #expect((try? definition.validate()) == nil || isGood, "\(mtu)")
+            }
+            definition.subnets.append(.init(try prefix("fd00::/64")))
+            definition.options = ["mtu": "1279"]
+            #expect(throws: DefinitionFault.self) { try definition.validate() }
+            definition.options = ["mtu": "1280"]
+            try definition.validate()
+        }
+    }
+
+    @Test("B6 a subnet that somebody uses is refused with who it is") func overlap() throws {
+        let uses = [SubnetUse(try prefix("10.0.0.0/16"), "network a of /x/60-a.conflist")]
+        #expect(
+            throws: DefinitionFault(
+                "subnet 10.0.7.0/24 overlaps with 10.0.0.0/16, which network a of /x/60-a.conflist uses; choose another with "
+                    + "--subnet")
+        ) {
+            try NetworkDefinition(name: "x", driver: .overlay, subnets: [.init(try prefix("10.0.7.0/24"))])
+                .refuseOverlap(with: uses)
+        }
+        try NetworkDefinition(name: "x", driver: .overlay, subnets: [.init(try prefix("10.1.7.0/24"))])
+            .refuseOverlap(with: uses)
     }
 
     @Test("what a daemon shows of a network is enough to write its list")
@@ -187,7 +232,9 @@ struct DefinitionTests {
         var definition = try demonet()
         #expect(try files.write(definition))
         #expect(try !files.write(definition))
-        #expect(try files.subnetsInUse() == ["192.168.0.0/24"])
+        let use = SubnetUse(try prefix("192.168.0.0/24"), "network demonet of \(files.path("demonet"))")
+        #expect(try files.subnetsInUse() == [use])
+        #expect(try files.subnetsInUse(except: "demonet") == [])
         definition.options["mtu"] = "1400"
         #expect(throws: DefinitionFault.self) { try files.write(definition) }
         #expect(try files.remove("demonet"))

@@ -231,6 +231,13 @@ struct PlanBuilder {
             if let link = observed.gatewayLink {
                 observed.gatewayAddresses = try host.addresses(link: link.index).map(\.prefix)
             }
+            // Dumps of all addresses and routes, so only before the bridge gets its address.
+            let missing = BridgePlan.gatewayPrefixes(input).filter { !observed.gatewayAddresses.contains($0) }
+            if !missing.isEmpty {
+                let own = observed.gatewayLink.map { [$0.index] } ?? []
+                observed.occupied = try OccupiedSubnets(
+                    host, families: Set(missing.map(\.family)), except: Set(own))
+            }
         }
         do {
             return try BridgePlan.make(input, observed)
@@ -253,6 +260,11 @@ extension BridgePlan.Refusal {
                 CNIError.Code.foreignObject,
                 "failed to set bridge addr: \"\(link)\" already has an IP address different from \(wanted)",
                 details: "it has \(found); use another bridge, or set forceAddress to replace the address")
+        case .occupied(let network, let occupant):
+            CNIError(
+                CNIError.Code.invalidConfiguration,
+                "ipam: \(network) overlaps with \(occupant), and addresses of the two could not be told apart",
+                details: "give the network another subnet; an unused bridge goes with: ip link delete NAME")
         case .noAddresses:
             CNIError(CNIError.Code.delegate, "IPAM plugin returned missing IP config")
         }

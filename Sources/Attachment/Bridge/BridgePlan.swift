@@ -12,6 +12,8 @@ struct BridgeObservation: Equatable {
     var gatewayLink: Link?
     /// Addresses of `gatewayLink`.
     var gatewayAddresses: [IPPrefix] = []
+    /// What the host uses elsewhere; looked for only when the gateway is to get an address.
+    var occupied = OccupiedSubnets()
 }
 
 /// Everything an ADD will do to the kernel, worked out before any of it is done.
@@ -54,6 +56,8 @@ struct BridgePlan: Equatable {
         case notBridge(String)
         /// The gateway link has an address that does not go with the network's.
         case addressConflict(link: String, wanted: IPPrefix, found: IPPrefix)
+        /// The host uses the network's addresses elsewhere.
+        case occupied(network: IPPrefix, by: OccupiedSubnets.Occupant)
         /// The delegate gave no address.
         case noAddresses
     }
@@ -116,6 +120,14 @@ struct BridgePlan: Equatable {
         own.append(.changeLink(input.interfaceName, LinkChange { $0.mac = mac }, .container))
     }
 
+    /// The addresses the bridge is to have.
+    static func gatewayPrefixes(_ input: Input) -> [IPPrefix] {
+        guard input.settings.isGateway else { return [] }
+        var layer3 = Layer3(input.settings, input.allocation)
+        layer3.resolve()
+        return layer3.gatewayPrefixes
+    }
+
     private mutating func prepareBridge(_ input: Input, _ observed: BridgeObservation) throws(Refusal) {
         let settings = input.settings
         let name = settings.bridge
@@ -175,6 +187,9 @@ struct BridgePlan: Equatable {
                     throw .addressConflict(link: link, wanted: prefix, found: found)
                 }
                 shared.append(.removeAddress(found, link: link, .host))
+            }
+            if let occupant = observed.occupied.occupant(of: prefix) {
+                throw .occupied(network: prefix.network, by: occupant)
             }
             // Nobody else can have the gateway's address on a network we just made; do not make containers wait for
             // duplicate detection on a bridge that has no carrier yet.

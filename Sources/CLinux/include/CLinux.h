@@ -74,6 +74,12 @@ char **swiftlet_environ(void);
 int swiftlet_wait_status(int status);
 /// Runs `body(context)` on a fresh thread and joins it. Returns an errno; 0 when the thread ran.
 int swiftlet_run_on_thread(void (*body)(void *), void *context);
+/// Makes threads of ``swiftlet_run_on_thread`` share the heap of the first: for processes in which one thread always
+/// waits for the other. In others all threads would share it, too.
+void swiftlet_share_heap(void);
+/// Sees to it that the status of children that end is kept for `waitpid(2)`: a parent that ignores SIGCHLD hands that on,
+/// and the kernel then forgets them.
+void swiftlet_keep_children(void);
 /// `signal(SIGPIPE, SIG_IGN)`, whose constant is a cast.
 void swiftlet_ignore_broken_pipes(void);
 /// `mallopt(3)`: large buffers always go back to the system when they are freed. For a process that lives long.

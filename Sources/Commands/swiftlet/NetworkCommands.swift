@@ -2,6 +2,7 @@ import ArgumentParser
 import CNI
 import CNIRuntime
 import JSON
+import Netlink
 import NetworkTypes
 import Networks
 import System
@@ -99,8 +100,31 @@ struct NetworkCommands: ParsableCommand {
                     }
                     let isRemoved = try NetworkFiles(places.directory).remove(name)
                     guard isKnown || isRemoved else { throw Refusal("no network \(name)") }
+                    if isRemoved, let entry { removeBridge(of: entry) }
                     say(name)
                 }
+            }
+        }
+
+        /// The bridge that the network's containers were on keeps the subnet from being used again; one that has ports, or is
+        /// another network's, too, stays.
+        private func removeBridge(of entry: NetworkDirectory.Entry) {
+            func bridge(_ list: NetworkList) -> String? {
+                guard list.type(at: 0) == "bridge", case .string(let name)? = list.plugins[0]["bridge"] else {
+                    return nil
+                }
+                return name
+            }
+            let others = (try? places.directory.networks().usable) ?? []
+            guard let name = bridge(entry.list), !others.contains(where: { bridge($0.list) == name }) else { return }
+            do {
+                let host = try RouteSession()
+                guard let link = try host.link(named: name), link.kind == "bridge",
+                    try !host.links().contains(where: { $0.master == link.index })
+                else { return }
+                try host.deleteLink(index: link.index)
+            } catch {
+                complain("bridge \(name) stays: \(error)")
             }
         }
 

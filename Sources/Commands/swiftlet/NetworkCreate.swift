@@ -1,6 +1,7 @@
 public import ArgumentParser
 import CNIRuntime
 import JSON
+import Netlink
 public import NetworkTypes
 public import Networks
 import System
@@ -85,21 +86,51 @@ extension NetworkCommands {
                 definition.options[String(halves[0])] = halves.count == 2 ? String(halves[1]) : ""
             }
             try definition.validate()
+            try definition.refuseOverlap(with: networks(client))
+            // What is there of a network that is created again is its own.
+            if (try? places.directory.network(named: name)) == nil { try refuseOverlapWithHost(definition) }
             return definition
         }
 
-        /// What a subnet must not overlap: this host's networks and routes, and for an overlay the cluster's networks.
+        /// What a subnet that is chosen here must not overlap: other networks, and all routes of this host.
         private func used(_ client: ControlClient?) throws -> [IPPrefix] {
-            var used = try NetworkFiles(places.directory).subnetsInUse().compactMap { IPPrefix($0) }
-            used += SubnetPool.routes((try? Files.text("/proc/net/route")) ?? "")
-            if let client {
-                for network in try NetworkCatalogue.list(client.ask("GET", "/v1/networks"), "networks") {
-                    for config in try Reader(network).member("IPAM").member("Config").elements() {
-                        if let prefix = IPPrefix(try config.cell("Subnet")) { used.append(prefix) }
-                    }
+            let routes = SubnetPool.routes((try? Files.text("/proc/net/route")) ?? "")
+            return try networks(client).map(\.prefix) + routes
+        }
+
+        /// The subnets of this host's other networks, and for an overlay of the cluster's.
+        private func networks(_ client: ControlClient?) throws -> [SubnetUse] {
+            var uses = try NetworkFiles(places.directory).subnetsInUse(except: name)
+            guard let client else { return uses }
+            for network in try NetworkCatalogue.list(client.ask("GET", "/v1/networks"), "networks") {
+                let other = try Reader(network).cell("Name")
+                if other == name { continue }
+                for config in try Reader(network).member("IPAM").member("Config").elements() {
+                    guard let prefix = IPPrefix(try config.cell("Subnet")) else { continue }
+                    uses.append(SubnetUse(prefix, "network \(other) of the cluster"))
                 }
             }
-            return used
+            return uses
+        }
+
+        /// `bridge` and `overlay-vxlan` look again at their first ADD: by then the host may use the subnet.
+        private func refuseOverlapWithHost(_ definition: NetworkDefinition) throws {
+            let occupied: OccupiedSubnets
+            do {
+                let host = try RouteSession()
+                var own: Set<Int32> = []
+                if let bridge = (try? definition.bridgeName()) ?? nil, let link = try host.link(named: bridge) {
+                    own.insert(link.index)
+                }
+                occupied = try OccupiedSubnets(
+                    host, families: Set(definition.subnets.map(\.prefix.family)), except: own)
+            } catch {
+                throw Refusal("this host's addresses and routes cannot be read: \(error)")
+            }
+            for subnet in definition.subnets {
+                guard let occupant = occupied.occupant(of: subnet.prefix) else { continue }
+                throw Refusal("subnet \(subnet.prefix) overlaps with \(occupant); choose another with --subnet")
+            }
         }
     }
 }

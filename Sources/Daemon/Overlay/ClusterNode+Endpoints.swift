@@ -149,7 +149,11 @@ extension ClusterNode {
         counts.removals += UInt64(going.count)
         for endpoint in going { ended(endpoint, network) }
         let known = going.compactMap { network.endpoints[$0] }
-        if !known.isEmpty { try Self.check(await withdraw(known, network)) }
+        if !known.isEmpty {
+            let outcome = await withdraw(known, network)
+            // What the journal does not take is gone all the same, and after a restart its link will not be there.
+            if case .refused = outcome { try Self.check(outcome) }
+        }
         // Its address may be reserved although nobody was told of it.
         usageMoves(network)
         if !network.hasContainers { await leave(network) }

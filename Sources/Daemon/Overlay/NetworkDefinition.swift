@@ -34,10 +34,13 @@ struct NetworkDefinition: Equatable, Sendable {
             }
         }
         func number(_ key: String, _ range: ClosedRange<Int64>) throws(DecodingError) -> Int64? {
-            let number = try reader.member(key).integer(in: 0...range.upperBound)
-            guard let number, number != 0 else { return nil }
+            guard let number = try reader.member(key).integer() else { return nil }
+            // Zero is automatic; but a VNI of zero looks like one, which VXLAN allows.
+            if number == 0, key != "vni" { return nil }
             guard range.contains(number) else {
-                throw try reader.member(key).error("must be 0 or at least \(range.lowerBound)")
+                let automatic = key == "vni" ? "; leave it out to have it derived" : " (0 is automatic)"
+                throw try reader.member(key).error(
+                    "must be between \(range.lowerBound) and \(range.upperBound), not \(number)\(automatic)")
             }
             return number
         }
@@ -55,10 +58,14 @@ struct NetworkDefinition: Equatable, Sendable {
         if try reader.member("multicast").bool() == true { options[Option.multicast] = "true" }
         guard options.count <= NetworkRow.listLimit else { throw reader.error("options: at most 16") }
         let vni = try number("vni", 1...0xFF_FFFF).map { UInt32(clamping: $0) } ?? identity.derivedVNI
+        let mtu = try number("mtu", 576...65535).map { UInt32(clamping: $0) } ?? 0
+        if mtu > 0, mtu < 1280, let six = subnets.first(where: { $0.prefix.family == .ipv6 }) {
+            throw try reader.member("mtu").error("IPv6, as in \(six.prefix), needs 1280 at least, not \(mtu)")
+        }
         var row = NetworkRow(
             subnets: subnets, vni: vni,
             port: try number("port", 1...65535).map { UInt16(clamping: $0) } ?? OverlaySegment.usualPort,
-            mtu: try number("mtu", 576...65535).map { UInt32(clamping: $0) } ?? 0,
+            mtu: mtu,
             isInternal: try reader.member("internal").bool() ?? false, options: options)
         row.digest = Array(SHA512.digest(row.encoded).prefix(32))
         guard row.encoded.count <= Record.valueLimit else {

@@ -95,7 +95,7 @@ extension OverlayCommands {
     }
 
     /// The same as the daemon does with the network, and what it does not: the host's address is given back.
-    private func disconnectHost(_ path: String, _ host: HostAttachment) throws {
+    func disconnectHost(_ path: String, _ host: HostAttachment) throws {
         let lock = try overlay.lock(PreparedNetwork.name(ofPath: path), .exclusive)
         try host.removeUnused(path)
         withExtendedLifetime(lock) {}

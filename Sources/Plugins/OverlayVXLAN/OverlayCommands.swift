@@ -136,10 +136,15 @@ public struct OverlayCommands: PluginCommands {
         // Others had the lock in between.
         guard let segment = try overlay.open(path) else { return nil }
         guard try !host.isReady(segment, path) else { return segment }
-        let (addresses, mac) = try host.make(configuration, segment, prepared, &transaction)
-        var own = configuration
-        (own.names, own.aliases) = ([], [])
-        try host.daemon(socket: configuration.socket).publish(addresses, mac, link: HostAccess.portName, own)
+        // What fails here is taken back while the lock is ours; what fails later takes it anew, as DEL does, because
+        // others may rely on the host's part by then.
+        try withTransaction { making in
+            let (addresses, mac) = try host.make(configuration, segment, prepared, &making)
+            var own = configuration
+            (own.names, own.aliases) = ([], [])
+            try host.daemon(socket: configuration.socket).publish(addresses, mac, link: HostAccess.portName, own)
+        }
+        transaction.push("the host's connection") { try disconnectHost(path, host) }
         return segment
     }
 

@@ -62,6 +62,9 @@ struct OverlayConfiguration {
     /// `runtimeConfig.aliases`.
     var aliases: [String] = []
 
+    /// The smallest MTU of a link with IPv6 (RFC 8200, 5).
+    private static let smallestIPv6MTU: UInt32 = 1280
+
     /// Whether the plugin does all by itself.
     var isDaemonless: Bool { peers != nil }
     /// The VNI in use without a daemon.
@@ -111,11 +114,15 @@ struct OverlayConfiguration {
     private mutating func decodeSegment(_ root: Reader) throws(DecodingError) {
         let options = try DockerOptions(root.member("options"))
         mtu = try Self.mtu(root.member("mtu")) ?? options.mtu
+        if let mtu, mtu < Self.smallestIPv6MTU, let subnet = subnets.first(where: { $0.prefix.family == .ipv6 }) {
+            throw try root.member("mtu").error("IPv6, as in \(subnet.prefix), needs 1280 at least, not \(mtu)")
+        }
         let number = try root.member("vni")
-        if let value = try number.integer(), value != 0 {
+        if let value = try number.integer() {
             guard (1..<1 << 24).contains(value) else {
                 throw number.error(
-                    "must be 0 (derived from the network's name) or between 1 and 16777215, not \(value)")
+                    "must be between 1 and 16777215, not \(value); leave it out to have it derived from the network's name"
+                )
             }
             vni = UInt32(value)
         }
@@ -132,8 +139,8 @@ struct OverlayConfiguration {
 
     static func mtu(_ key: Reader) throws(DecodingError) -> UInt32? {
         guard let bytes = try key.integer(), bytes != 0 else { return nil }
-        guard (68...65535).contains(bytes) else {
-            throw key.error("must be 0 (the underlay's less what VXLAN adds) or between 68 and 65535, not \(bytes)")
+        guard (576...65535).contains(bytes) else {
+            throw key.error("must be 0 (the underlay's less what VXLAN adds) or between 576 and 65535, not \(bytes)")
         }
         return UInt32(bytes)
     }
