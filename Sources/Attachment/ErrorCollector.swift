@@ -5,6 +5,12 @@ public struct ErrorCollector {
     /// An empty collector.
     public init() {}
 
+    /// Whether nothing has failed.
+    public var isEmpty: Bool { errors.isEmpty }
+
+    /// Takes over what another collector kept.
+    public mutating func add(_ other: ErrorCollector) { errors += other.errors }
+
     /// Runs `body`, keeping its error.
     ///
     /// - Returns: what it returned, nil when it threw.

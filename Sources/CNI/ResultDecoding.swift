@@ -138,3 +138,17 @@ private func number(_ reader: Reader) throws(DecodingError) -> Int? {
     guard let number = try reader.integer(), number != 0 else { return nil }
     return Int(clamping: number)
 }
+
+extension CNIResult.DNS {
+    /// Reads the key `dns` of a configuration.
+    ///
+    /// - Returns: nil when no field of it is given, so that an address manager's answer stands.
+    public init?(given key: Reader) throws(DecodingError) {
+        let lists = [try key.member("nameservers"), try key.member("search"), try key.member("options")]
+        let domain = try key.member("domain").string() ?? ""
+        guard !domain.isEmpty || lists.contains(where: \.isPresent) else { return nil }
+        self.init(
+            nameservers: try lists[0].strings(), domain: domain.isEmpty ? nil : domain, search: try lists[1].strings(),
+            options: try lists[2].strings())
+    }
+}

@@ -73,6 +73,20 @@ public struct HostLocal: Sendable {
         }
     }
 
+    /// Hands what an owner holds to another, who need not have asked for it. The addresses are reserved all the while.
+    public func pass(from owner: Owner, to heir: Owner) throws(IPAMError) {
+        guard let path = try existingDirectory() else { return }
+        try withLedger(path) { (ledger) throws(IPAMError) in
+            do throws(SystemError) {
+                for address in try ledger.addresses(owner.record) {
+                    try ledger.pass(address, from: owner.record, to: heir.record)
+                }
+            } catch {
+                throw .io(error)
+            }
+        }
+    }
+
     /// CHECK: something is reserved for the owner.
     public func check(_ owner: Owner) throws(IPAMError) {
         if try reserved(for: owner).isEmpty { throw .notFound(containerID: owner.containerID) }

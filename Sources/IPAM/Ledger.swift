@@ -117,6 +117,20 @@ struct Ledger: ~Copyable {
         checkpoint(.indexed)
     }
 
+    /// Gives an address that is known to have a reservation with one content another.
+    mutating func pass(_ address: IPAddress, from record: [UInt8], to heir: [UInt8]) throws(SystemError) {
+        begin()
+        try files.replace(address, heir)
+        checkpoint(.reserved)
+        do {
+            try index.remove(address, record: record)
+            if try index.insert(address, record: heir) { index = try index.grown() }
+        } catch {
+            try rebuild()
+        }
+        checkpoint(.indexed)
+    }
+
     /// Reads all reservations and gives back those whose content is garbage; what could not be read or removed.
     mutating func collect(_ isGarbage: ([UInt8]) -> Bool) throws(SystemError) -> [SystemError] {
         begin()

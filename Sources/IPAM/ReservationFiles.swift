@@ -41,6 +41,12 @@ struct ReservationFiles {
         return try AtomicFile.create(file(address), with: record)
     }
 
+    /// Gives a reservation another content; at every instant it has the one or the other.
+    func replace(_ address: IPAddress, _ record: [UInt8]) throws(SystemError) {
+        guard record.count <= Self.longestRecord else { throw SystemError("reserve", file(address), .fileTooLarge) }
+        try AtomicFile.replace(file(address), with: record)
+    }
+
     /// Removes a reservation.
     func remove(_ address: IPAddress) throws(SystemError) {
         try Files.remove(file(address))

@@ -22,6 +22,12 @@ public struct MACAddress: Hashable, Sendable {
         self.init(number: (number & ~0x0100_0000_0000) | 0x0200_0000_0000)
     }
 
+    /// 02:42 and an IPv4 address, as Docker gives it to a container with that address; of an IPv6 address its last four
+    /// bytes.
+    public init(following address: IPAddress) {
+        self.init(number: 0x0242_0000_0000 | UInt64(truncatingIfNeeded: address.number & 0xFFFF_FFFF))
+    }
+
     /// Parses six hexadecimal pairs separated by ":" or "-" (one kind throughout), or three dotted groups of four, in
     /// either case: the forms Go's `net.ParseMAC` takes for 48 bits.
     public init?(_ text: some StringProtocol) {

@@ -64,6 +64,6 @@ public struct NetworkIdentity: Hashable, Sendable {
     /// The MAC of a container's interface: 02:42 and the IPv4 address, as Docker's; of a container without one, 02:42 and
     /// the last four bytes of the address.
     public static func containerMAC(_ address: IPAddress) -> MACAddress {
-        MACAddress(number: 0x0242_0000_0000 | UInt64(truncatingIfNeeded: address.number & 0xFFFF_FFFF))
+        MACAddress(following: address)
     }
 }

@@ -5,22 +5,26 @@ public enum LockFiles {
     ///
     /// The file's name carries the network namespace's inode: what has the same name in another namespace is another thing.
     ///
-    /// - Parameter directory: another directory, for tests.
-    public static func path(_ name: String, in directory: String? = nil) throws(SystemError) -> String {
+    /// - Parameters:
+    ///   - directory: another directory, for tests.
+    ///   - kind: the directory below `/run/swiftlet`, for files that are to be where the locks are and live as long.
+    public static func path(
+        _ name: String, in directory: String? = nil, below kind: String = "lock"
+    ) throws(SystemError) -> String {
         let inode = try FileStatus(of: "/proc/thread-self/ns/net").inode
         if let directory { return "\(directory)/\(inode)-\(name)" }
-        return "\(try usualDirectory())/\(inode)-\(name)"
+        return "\(try usualDirectory(kind))/\(inode)-\(name)"
     }
 
-    private static func usualDirectory() throws(SystemError) -> String {
-        let usual = "/run/swiftlet/lock"
+    private static func usualDirectory(_ kind: String) throws(SystemError) -> String {
+        let usual = "/run/swiftlet/\(kind)"
         do throws(SystemError) {
             try Files.makeDirectories(usual, mode: 0o755)
             if Files.isWritableDirectory(usual) { return usual }
             throw SystemError("create a lock in", usual, .permissionDenied)
         } catch {
             guard let runtime = Environment.current()["XDG_RUNTIME_DIR"], !runtime.isEmpty else { throw error }
-            let own = "\(runtime)/swiftlet/lock"
+            let own = "\(runtime)/swiftlet/\(kind)"
             try Files.makeDirectories(own, mode: 0o700)
             return own
         }

@@ -73,6 +73,23 @@ struct GwbridgeTests {
             try lab.tool("ip", "route", "add", "\(peer)/32", "via", "172.18.0.1", in: container)
         }
         #expect(try ask() == (isOn ? "c1 172.18.0.2" : nil), "routed by the host")
+        // What one publishes on the host's address is published for the other, too, as in Docker.
+        try lab.delete(chain, "c1").expectSilence()
+        let published = chain.with(ports: [FilterInputs.port(8080)])
+        let result = try lab.add(published, "c1").orFail()
+        let address = try #require(result.addresses.first?.plain)
+        let again = try lab.serve("c1", port: 81)
+        try lab.tool("ip", "address", "add", "192.0.2.77/32", "dev", "lo")
+        // Where bridged packets pass the IP packet filter, what is translated stays on the bridge, which keeps them apart.
+        let passes = isOn || !(row.filtersBridged && Lab.canFilterBridged)
+        let answer = try lab.ask(.tcp, "192.0.2.77", 8080, from: "c0", timeout: passes ? 10_000 : 300)
+        #expect((answer?.hasPrefix("c1 ") == true) == passes, "a published port")
+        #expect(try lab.ask(.udp, "192.0.2.77", 8080, from: "c0", timeout: 300) == nil, "another protocol")
+        try lab.tool("ip", "route", "add", "\(address)/32", "via", "172.18.0.1", in: "c0")
+        #expect(
+            try lab.ask(.tcp, address, 81, from: "c0", timeout: isOn ? 10_000 : 300) == (isOn ? "c1 172.18.0.2" : nil))
+        try lab.check(published, "c1", result).expectSilence()
+        withExtendedLifetime(again) {}
         // The host itself reaches both.
         #expect(try lab.ask(.tcp, "172.18.0.2", from: nil) == "c0 172.18.0.1")
         withExtendedLifetime(servers) {}
@@ -181,7 +198,7 @@ struct GwbridgeTests {
         withExtendedLifetime(server) {}
     }
 
-    @Test("Several networks of a container have a gateway each")
+    @Test("Several networks of a container share its gateway")
     func severalNetworks() throws {
         let lab = try Lab()
         try lab.addOutside()
@@ -190,8 +207,8 @@ struct GwbridgeTests {
         let second = Self.chained([("interface", "gw1")], name: "b", bridge: "br1", subnet: "10.1.3.0/24")
         let one = try lab.add(first, "c0", "eth0").orFail()
         let two = try lab.add(second, "c0", "eth1")
-        two.orFail("the second network's gateway, with a default route there already")
-        #expect(try lab.linkNames(in: "c0") == ["eth0", "eth1", "gw0", "gw1", "lo"])
+        two.orFail("the second network")
+        #expect(try lab.linkNames(in: "c0") == ["eth0", "eth1", "gw0", "lo"])
         #expect(try lab.ask(.tcp, "192.0.2.2", from: "c0") == "outside 192.0.2.1")
         try lab.delete(second, "c0", "eth1", previous: two.document).expectSilence()
         #expect(try lab.ask(.tcp, "192.0.2.2", from: "c0") == "outside 192.0.2.1")

@@ -57,6 +57,12 @@ final class FakeFilter: PacketFilter {
         state.rules[owner, default: []] += rules
     }
 
+    func replacePorts(of owner: FilterOwner, by forward: PortForward) throws(NetfilterError) {
+        try counting("replace ports", owner)
+        state.rules[owner]?.removeAll { Self.part($0) == .portForward }
+        if !forward.mappings.isEmpty { state.rules[owner, default: []].append(.portForward(forward)) }
+    }
+
     func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
         try counting("remove rules", owner)
         state.rules[owner]?.removeAll { parts.contains(Self.part($0)) }

@@ -151,6 +151,11 @@ final class FaultyFilter: PacketFilter {
         try real.add(rules, for: owner)
     }
 
+    func replacePorts(of owner: FilterOwner, by forward: PortForward) throws(NetfilterError) {
+        try count("replace ports", owner)
+        try real.replacePorts(of: owner, by: forward)
+    }
+
     func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
         try count("remove rules", owner)
         try real.remove(parts, of: owner)

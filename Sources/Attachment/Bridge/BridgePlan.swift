@@ -294,7 +294,11 @@ struct Layer3: Equatable {
             // A default route without a gateway will go by this one anyway.
             let isThere = routes.contains { $0.destination == .any(family) }
             if !isThere, let gateway = address.gateway {
-                routes.append(CNIResult.Route(destination: .any(family), gateway: gateway))
+                routes.append(
+                    CNIResult.Route(
+                        destination: .any(family), gateway: gateway, priority: settings.defaultRouteMetric.map(Int.init)
+                    )
+                )
             }
         }
     }

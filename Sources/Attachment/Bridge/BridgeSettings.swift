@@ -32,8 +32,12 @@ public struct BridgeSettings: Equatable, Sendable {
     public var isIsolated = false
     /// `internal`: the network has no way out, no default route is made.
     public var isInternal = false
+    /// The metric of the default routes that `isDefaultGateway` makes; nil for the best.
+    public var defaultRouteMetric: UInt32?
     /// The container's MAC asked for; nil for the attachment's own.
     public var mac: MACAddress?
+    /// Whether the attachment's own MAC is the one Docker would give it: 02:42 and the IPv4 address.
+    public var hasDockerMAC = false
     /// `dns`; replaces the delegate's when any field is given.
     public var dns: CNIResult.DNS?
     /// `ipMasq`: what leaves the network gets the host's address.
@@ -59,7 +63,10 @@ public struct BridgeSettings: Equatable, Sendable {
     ///
     /// - Parameter addresses: its addresses; what is connected before it has any has its MAC by then.
     func mac(of tag: AttachmentTag, _ addresses: [CNIResult.Address]) -> MACAddress {
-        mac ?? tag.containerMAC(connectsFirst ? [] : addresses)
+        if let mac { return mac }
+        let known = connectsFirst ? [] : addresses
+        if hasDockerMAC, let first = known.first { return MACAddress(following: first.address.address) }
+        return tag.containerMAC(known)
     }
 
     /// The same without addresses, as a layer 2 network: what can be done before they are known.

@@ -50,6 +50,15 @@ struct Entries: Equatable {
         }
     }
 
+    /// Whether an element with the key is one of these, in its own place or waiting for it.
+    func mayHave(_ key: [Datum], in place: BaseLayout.Place) -> Bool {
+        entries.contains { entry in
+            if entry.set.name == place.set.name { return entry.element.key == key }
+            guard case .refuse(let waiting) = entry.clash, place.set.name.hasPrefix("standby_") else { return false }
+            return waiting == key
+        }
+    }
+
     /// The tables needed.
     var tables: [Table.Identifier] {
         [BaseLayout.inet, BaseLayout.bridge].filter { table in entries.contains { $0.table == table } }
@@ -192,6 +201,16 @@ struct Entries: Equatable {
 
     // MARK: Firewall
 
+    /// What becomes of packets that go out where they came in.
+    private mutating func verdict(within firewall: Firewall, _ owner: FilterOwner) -> Verdict {
+        guard firewall.ingress == .isolated else { return .return }
+        guard firewall.admitsPublished else { return .drop }
+        let chain = Self.networkChain(
+            "published", owner.network, [], [Rule(.isDestinationTranslated, .verdict(.return)), Rule(.verdict(.drop))])
+        add(chain)
+        return .goto(chain.name)
+    }
+
     private mutating func add(_ firewall: Firewall, _ owner: FilterOwner) throws(NetfilterError) {
         for address in firewall.addresses where firewall.accepts {
             add(BaseLayout.containers(address.family), [.address(address)], nil, owner.comment, .takeOver)
@@ -204,7 +223,7 @@ struct Entries: Equatable {
         }
         let comment = FilterOwner.networkComment(owner.network)
         let name = Datum.interface(bridge)
-        let verdict = firewall.ingress == .isolated ? Verdict.drop : .return
+        let verdict = verdict(within: firewall, owner)
         add(BaseLayout.bridgePairs, [name, name], .verdict(verdict), comment, .share)
         add(BaseLayout.bridges, [name], nil, comment, .share)
         if firewall.ingress == .isolated, let port = firewall.port {

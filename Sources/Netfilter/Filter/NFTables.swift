@@ -113,7 +113,8 @@ public final class NFTables: PacketFilter {
         _ found: Element, by entry: Entries.Entry, _ owner: FilterOwner
     ) throws(NetfilterError) -> Bool {
         switch entry.clash {
-        case .share: return entry.element.value == .verdict(.drop) && found.value != entry.element.value
+        case .share:
+            return entry.element.value != nil && Self.isStrict(entry.element.value) && !Self.isStrict(found.value)
         case .takeOver: return found != entry.element
         case .refuse:
             guard owner.owns(found.comment) else {
@@ -133,6 +134,10 @@ public final class NFTables: PacketFilter {
         return try session.difference(to: .init(base, openChains: [BaseLayout.adminChain]))
     }
 
+    /// Of several policies for one bridge the one that keeps containers apart counts; one that lets published ports in is
+    /// as good as one that lets nothing in.
+    private static func isStrict(_ value: Element.Value?) -> Bool { value != .verdict(.return) }
+
     // MARK: Removing
 
     /// Removes an owner's entries. Equivalent: `nft delete element …` for each.
@@ -151,6 +156,20 @@ public final class NFTables: PacketFilter {
                 commands.append(.removeChain(BaseLayout.inet, Entries.ownerChain(owner)))
             }
             return commands
+        }
+    }
+
+    /// Makes an owner's forwarded ports exactly those given; who waits for one of the others gets it.
+    public func replacePorts(of owner: FilterOwner, by forward: PortForward) throws(NetfilterError) {
+        let wanted = try Entries([.portForward(forward)], for: owner)
+        try session.change { () throws(NetfilterError) in
+            let tables = try session.tables()
+            var removals: [TableCommand] = []
+            for place in BaseLayout.places(.portForward) where tables.contains(place.table) {
+                let old = try elements(of: place, tag: owner.tag).filter { !wanted.mayHave($0.key, in: place) }
+                if !old.isEmpty { removals.append(.removeElements(place.table, set: place.set.name, old)) }
+            }
+            return try commands(for: wanted, owner) + removals + successions(removals).commands
         }
     }
 
@@ -176,6 +195,9 @@ public final class NFTables: PacketFilter {
             let successions = try successions(commands)
             commands += successions.commands
             kept += successions.elements
+            kept += try elements(of: BaseLayout.bridgePairs).filter { pair in
+                !owners.isEmpty || !parts.contains(.firewall) || pair.comment?.hasPrefix(prefix + " ") != true
+            }
             // Chains nothing leads to any more.
             kept += try removals(FilterParts.all.subtracting(parts)) { _ in false }.kept
             let used = Set(kept.compactMap(\.chain))

@@ -138,19 +138,22 @@ public struct Firewall: Hashable, Sendable {
     public let bridge: String?
     /// The container's port of the bridge: with `isolated` also what the bridge itself forwards is filtered.
     public let port: String?
+    /// With `isolated`: whether a container behind the same bridge may come by a published port all the same.
+    public let admitsPublished: Bool
     /// The user's chain that is passed first, iptables only; the nftables back end's is `admin`.
     public let adminChain: String
 
     /// Describes a firewall.
     public init(
         addresses: [IPAddress], accepts: Bool = true, ingress: Ingress = .open, bridge: String? = nil,
-        port: String? = nil, adminChain: String = "CNI-ADMIN"
+        port: String? = nil, admitsPublished: Bool = false, adminChain: String = "CNI-ADMIN"
     ) {
         self.addresses = addresses
         self.accepts = accepts
         self.ingress = ingress
         self.bridge = bridge
         self.port = port
+        self.admitsPublished = admitsPublished
         self.adminChain = adminChain
     }
 }
@@ -202,6 +205,10 @@ public protocol PacketFilter: AnyObject {
     ///
     /// - Throws: ``NetfilterError/conflict(subject:owner:)`` when a host port leads to another container.
     func add(_ rules: [FilterRule], for owner: FilterOwner) throws(NetfilterError)
+    /// Makes an owner's forwarded ports exactly those given, in one step for each family: the ones that stay are never away.
+    ///
+    /// - Throws: ``NetfilterError/conflict(subject:owner:)`` as ``add(_:for:)``.
+    func replacePorts(of owner: FilterOwner, by forward: PortForward) throws(NetfilterError)
     /// Removes an owner's entries; what is not there is no error. What attachments share stays.
     func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError)
     /// Makes sure that an owner's rules are there and in use.

@@ -91,6 +91,21 @@ public final class IPTables: PacketFilter {
         }
     }
 
+    /// Makes an owner's forwarded ports exactly those given.
+    public func replacePorts(of owner: FilterOwner, by forward: PortForward) throws(NetfilterError) {
+        let rule = FilterRule.portForward(forward)
+        for family in [AddressFamily.ipv4, .ipv6] {
+            try change(family, isNeeded: false) { plan throws(NetfilterError) in
+                // An owner's ports are a chain, which adding fills anew.
+                if rule.concerns(family) {
+                    try plan.add([rule], for: owner)
+                } else {
+                    plan.remove(.portForward, of: owner)
+                }
+            }
+        }
+    }
+
     /// Removes an owner's entries.
     public func remove(_ parts: FilterParts, of owner: FilterOwner) throws(NetfilterError) {
         for family in [AddressFamily.ipv4, .ipv6] {

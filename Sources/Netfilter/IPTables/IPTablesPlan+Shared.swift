@@ -3,7 +3,9 @@ extension IPTablesPlan {
     private static let isolationEntry = IPTablesRule(
         ["-m", "comment", "--comment", "CNI firewall plugin rules", "-j", IPTablesNames.isolation1])
 
-    mutating func isolate(_ bridge: String, _ ingress: Firewall.Ingress, _ networkTag: String) {
+    mutating func isolate(
+        _ bridge: String, _ ingress: Firewall.Ingress, admitsPublished: Bool = false, _ networkTag: String
+    ) {
         let (first, second) = (IPTablesNames.isolation1, IPTablesNames.isolation2)
         let comment = ["-m", "comment", "--comment"]
         let about = Self.isolationComment(ingress, networkTag)
@@ -16,7 +18,8 @@ extension IPTablesPlan {
         let leave = IPTablesRule(["-i", bridge, "!", "-o", bridge] + comment + [about, "-j", second])
         ensure("filter", first, leave, before: \.isFinal)
         if ingress == .isolated {
-            let within = IPTablesRule(["-i", bridge, "-o", bridge] + comment + [about, "-j", "DROP"])
+            let untranslated = admitsPublished ? ["-m", "conntrack", "!", "--ctstate", "DNAT"] : []
+            let within = IPTablesRule(["-i", bridge, "-o", bridge] + untranslated + comment + [about, "-j", "DROP"])
             ensure("filter", first, within, before: \.isFinal)
         }
         let enter = IPTablesRule(["-o", bridge] + comment + [about, "-j", "DROP"])

@@ -185,7 +185,8 @@ public struct IPTablesPlan {
                 "interface needs to be set for ingress policy \"\(firewall.ingress.rawValue)\", "
                     + "make sure to chain \"firewall\" plugin with \"bridge\"")
         }
-        isolate(bridge, firewall.ingress, FilterOwner.networkTag(owner.network))
+        isolate(
+            bridge, firewall.ingress, admitsPublished: firewall.admitsPublished, FilterOwner.networkTag(owner.network))
     }
 
     private mutating func accept(_ firewall: Firewall, _ owner: FilterOwner) {

@@ -194,7 +194,7 @@ public final class NFTablesSession {
             return InstalledRule(
                 chain: name, handle: handle,
                 rule: decoder?.isUnderstood == false ? nil : Rule(statements, comment: comment),
-                statements: statements, comment: comment,
+                statements: statements, comment: comment ?? decoder?.comment,
                 isRefusing: decoder?.isRefusing == true || statements.contains(.verdict(.drop)),
                 packets: decoder?.packets)
         }

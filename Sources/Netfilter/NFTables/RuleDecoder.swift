@@ -28,6 +28,8 @@ struct RuleDecoder {
     private(set) var isUnderstood = true
     /// Whether the packet is rejected, by nf_tables' own expression or by an xtables target.
     private(set) var isRefusing = false
+    /// What an xtables match that is nothing but a comment says; nf_tables' own comments are not among the expressions.
+    private(set) var comment: String?
 
     /// Reads the list of expressions (`NFTA_RULE_EXPRESSIONS`).
     static func decode(_ expressions: RawSpan) -> RuleDecoder {
@@ -87,6 +89,11 @@ struct RuleDecoder {
         case "reject", "target":
             isUnderstood = false
             if name == "reject" || attributes.text(NFTA_TARGET_NAME.rawValue) == "REJECT" { isRefusing = true }
+        case "match":
+            isUnderstood = false
+            if attributes.text(NFTA_MATCH_NAME.rawValue) == "comment" {
+                comment = attributes.text(NFTA_MATCH_INFO.rawValue)
+            }
         default: isUnderstood = false
         }
     }

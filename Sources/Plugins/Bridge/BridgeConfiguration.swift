@@ -31,7 +31,7 @@ extension BridgeSettings {
         isIsolated = try root.member("portIsolation").bool() ?? false || !communicates
         isInternal = try root.member("internal").bool() ?? false
         mac = try Self.mac(request)
-        dns = try Self.dns(root.member("dns"))
+        dns = try CNIResult.DNS(given: root.member("dns"))
         hasIPAM = !configuration.ipamType.isEmpty
         connectsFirst = Self.looksAtInterface(configuration.ipamType)
         masquerades = try root.member("ipMasq").bool() ?? false
@@ -145,19 +145,5 @@ extension BridgeSettings {
                 "CNI_ARGS: MAC=\(text) is not a unicast MAC address like 02:42:c0:a8:00:64")
         }
         return mac
-    }
-
-    private static func dns(_ key: Reader) throws(DecodingError) -> CNIResult.DNS? {
-        let fields = ["nameservers", "search", "options"]
-        var lists: [[String]] = []
-        var given = false
-        for field in fields {
-            let list = try key.member(field)
-            given = given || list.isPresent
-            lists.append(try list.strings())
-        }
-        let domain = try key.member("domain").string()
-        guard given || !(domain ?? "").isEmpty else { return nil }
-        return CNIResult.DNS(nameservers: lists[0], domain: domain, search: lists[1], options: lists[2])
     }
 }

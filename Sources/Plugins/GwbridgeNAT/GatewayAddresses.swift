@@ -5,21 +5,27 @@ internal import JSON
 internal import NetworkTypes
 internal import PluginKit
 
-/// The addresses of a gateway bridge: host-local's files under a network of their own, because containers of all
+/// The addresses of all gateway bridges: host-local's files under a network of their own, because containers of all
 /// networks share the bridge.
 struct GatewayAddresses {
-    private let store: HostLocal
-    private let owner: Owner
+    /// In whose name an address is reserved.
+    typealias Holder = Owner
 
-    /// The addresses of a request's container.
-    init(_ request: Request) throws {
-        store = try Self.store(request)
-        owner = Self.owner(request.attachment)
+    private let store: HostLocal
+
+    /// The addresses below a `dataDir`.
+    init(_ dataDirectory: String) {
+        store = HostLocal(network: GwbridgeCommands.addressNetwork, dataDirectory: dataDirectory)
     }
 
-    /// Takes an address of the bridge's subnet. Nothing of the attachment is there: what it held before, a reboot for
-    /// example, is its own again.
-    func allocate(_ subnet: IPPrefix) throws -> CNIResult {
+    /// The interface's name carries the network's: the files of one directory belong to containers of all networks.
+    static func owner(_ attachment: Attachment) -> Owner {
+        Owner(containerID: attachment.containerID, interfaceName: "\(attachment.network)@\(attachment.interfaceName)")
+    }
+
+    /// Takes an address of the bridge's subnet. Nothing of the attachment is there: what it held before, for example before
+    /// a reboot, is its own again.
+    func allocate(_ subnet: IPPrefix, for owner: Owner) throws -> CNIResult {
         let ipam: Value = ["ranges": [[["subnet": .string(subnet.description)]]]]
         let configuration = try HostLocalConfiguration(
             network: GwbridgeCommands.addressNetwork, ipam: Reader(ipam), runtimeConfig: Reader(nil),
@@ -27,30 +33,17 @@ struct GatewayAddresses {
         return CNIResult(try store.allocate(configuration, for: owner, isReturning: true))
     }
 
-    func release() throws { try store.release(owner) }
+    /// Gives back what an owner holds; nothing is no error.
+    func release(_ owner: Owner) throws { try store.release(owner) }
 
-    func check() throws { try store.check(owner) }
+    /// Makes sure that an owner holds an address.
+    func check(_ owner: Owner) throws { try store.check(owner) }
 
-    /// Gives back what a request's container holds, whatever the configuration says by now.
-    static func release(_ request: Request) throws { try store(request).release(owner(request.attachment)) }
+    /// Hands an owner's address to another.
+    func pass(from owner: Owner, to heir: Owner) throws { try store.pass(from: owner, to: heir) }
 
-    /// Gives back what attachments of the request's network hold that are not valid any more.
-    static func collect(_ request: Request, keeping valid: [ValidAttachments.Entry]) throws {
-        let network = request.configuration.name
-        let kept = valid.map { entry in
-            owner(Attachment(network: network, containerID: entry.containerID, interfaceName: entry.interfaceName))
-        }
-        try store(request).collectGarbage(valid: Set(kept)) { $0.interfaceName.hasPrefix("\(network)@") }
-    }
-
-    private static func store(_ request: Request) throws -> HostLocal {
-        HostLocal(
-            network: GwbridgeCommands.addressNetwork,
-            dataDirectory: try HostLocal.dataDirectory(of: request.configuration.root))
-    }
-
-    /// The interface's name carries the network's: the files of one directory belong to containers of all networks.
-    private static func owner(_ attachment: Attachment) -> Owner {
-        Owner(containerID: attachment.containerID, interfaceName: "\(attachment.network)@\(attachment.interfaceName)")
+    /// Gives back what attachments of a network hold that are not valid any more.
+    func collect(network: String, keeping valid: Set<Attachment>) throws {
+        try store.collectGarbage(valid: Set(valid.map(Self.owner))) { $0.interfaceName.hasPrefix("\(network)@") }
     }
 }

@@ -1,5 +1,6 @@
 internal import Attachment
 internal import CNI
+internal import IPAM
 internal import JSON
 internal import Netfilter
 internal import NetworkTypes
@@ -13,47 +14,49 @@ struct GwbridgeConfiguration: Equatable {
     var bridge = "swiftlet-gw"
     /// `subnet`; nil takes the bridge's own, or the first pool that nothing of the host is in.
     var subnet: IPPrefix?
-    /// `icc`: containers may reach each other over the gateway bridge.
-    var communicates = false
-    /// `ipMasq`.
-    var masquerades = true
+    /// `icc`, `ipMasq`, `snatAddress` and `mtu`: what the networks of a container have to agree on.
+    var options = WayOut.Options()
     /// `ipMasqBackend`.
     var backend = BackendChoice.automatic
-    /// `snatAddress`: leave the host with this address instead of the outgoing interface's.
-    var sourceAddress: IPAddress?
     /// `internal`: no way out, so no default route.
     var isInternal = false
-    /// `mtu`.
-    var mtu: UInt32?
     /// `dataDir` of the addresses.
-    var dataDirectory: String?
+    var dataDirectory: String
+    /// `dns`; nil when no field of it is given.
+    var dns: CNIResult.DNS?
     /// `runtimeConfig.portMappings`.
     var mappings: [PortMapping] = []
 
     /// Decodes the request's configuration.
     init(_ request: Request) throws(DecodingError) {
         let root = request.configuration.root
+        dataDirectory = try Self.dataDirectory(request)
         interface = try Self.interfaceName(root.member("interface"))
         if let name = try Self.interfaceName(root.member("bridge")) { bridge = name }
         subnet = try Self.subnet(root.member("subnet"))
-        communicates = try root.member("icc").bool() ?? false
-        masquerades = try root.member("ipMasq").bool() ?? true
+        options.communicates = try root.member("icc").bool() ?? false
+        options.masquerades = try root.member("ipMasq").bool() ?? true
         isInternal = try root.member("internal").bool() ?? false
-        dataDirectory = try root.member("dataDir").string()
         let source = try root.member("snatAddress")
         if let text = try source.string(), !text.isEmpty {
             guard let address = IPAddress(text), address.family == .ipv4 else {
                 throw source.error("\"\(text)\" is not an IPv4 address of this host")
             }
-            sourceAddress = address
+            options.sourceAddress = address
         }
         let size = try root.member("mtu")
         if let bytes = try size.integer(in: 0...65535), bytes > 0 {
             guard bytes >= 68 else { throw size.error("must be 0 or at least 68, not \(bytes)") }
-            mtu = UInt32(bytes)
+            options.mtu = UInt32(bytes)
         }
         backend = try BackendChoice(decoding: root.member("ipMasqBackend"))
         mappings = try PortMapping.list(request.configuration.runtimeConfig.member("portMappings"))
+        dns = try CNIResult.DNS(given: root.member("dns"))
+    }
+
+    /// `dataDir` alone: all that DEL and GC need of a configuration that may no longer be valid.
+    static func dataDirectory(_ request: Request) throws(DecodingError) -> String {
+        try HostLocal.dataDirectory(of: request.configuration.root)
     }
 
     private static func interfaceName(_ key: Reader) throws(DecodingError) -> String? {

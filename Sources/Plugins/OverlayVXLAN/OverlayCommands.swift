@@ -172,13 +172,14 @@ public struct OverlayCommands: PluginCommands {
         let delegated = try DelegateRequest.make(request, pools: prepared.pools, exclusions: prepared.exclusions)
         let allocation = try system.allocateAddresses(delegated)
         transaction.push("the address allocation") { try system.releaseAddresses(delegated) }
-        let plan = try AttachmentPlan.make(
+        var plan = try AttachmentPlan.make(
             AttachmentPlan.Input(
                 tag: tag, interfaceName: request.attachment.interfaceName, sandbox: request.invocation.netns,
                 path: prepared.path,
                 bridgeMAC: try segment.stack.link(named: OverlaySegment.bridgeName)?.mac, mtu: prepared.mtu,
                 mac: configuration.mac, announces: configuration.isDaemonless, subnets: configuration.subnets,
                 allocation: allocation))
+        if let dns = configuration.dns { plan.result.dns = dns }
         // A result the asked version cannot express must fail while everything can still be taken back.
         _ = try plan.result.document(request.configuration.version)
         let executor = StepExecutor([(.segment, segment), (.container, container)])

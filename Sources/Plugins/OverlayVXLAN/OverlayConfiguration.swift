@@ -62,6 +62,9 @@ struct OverlayConfiguration {
     /// `runtimeConfig.aliases`.
     var aliases: [String] = []
 
+    /// `dns`; nil leaves it to the address manager.
+    var dns: CNIResult.DNS?
+
     /// The smallest MTU of a link with IPv6 (RFC 8200, 5).
     private static let smallestIPv6MTU: UInt32 = 1280
 
@@ -80,6 +83,7 @@ struct OverlayConfiguration {
         isInternal = try root.member("internal").bool() ?? false
         multicast = try root.member("multicast").bool() ?? false
         hostAccess = try root.member("hostAccess").bool() ?? false
+        dns = try CNIResult.DNS(given: root.member("dns"))
         socket = try root.member("socket").string().flatMap { $0.isEmpty ? nil : $0 }
         underlay = try Self.interfaceName(root.member("interface"))
         try decodeSegment(root)
