@@ -122,7 +122,7 @@ let package = Package(
         room(
             "Reload",
             [
-                "BridgePlugin", "CNI", "CNIRuntime", "FirewallPlugin", "GwbridgeNATPlugin", "JSON", "Netlink",
+                "Attachment", "BridgePlugin", "CNI", "CNIRuntime", "FirewallPlugin", "GwbridgeNATPlugin", "JSON", "Netlink",
                 "NetworkTypes", "OverlayVXLANPlugin", "PluginKit", "PortmapPlugin", "System",
             ]),
 

@@ -39,4 +39,21 @@ extension FilterHost {
             throw error
         }
     }
+
+    /// Adds an attachment's rules unless they are all there, in whichever back end.
+    ///
+    /// - Returns: whether any was missing.
+    public func restoreFilterRules(
+        _ rules: [FilterRule], of owner: FilterOwner, _ choice: BackendChoice
+    ) throws -> Bool {
+        if rules.isEmpty { return false }
+        do {
+            try checkFilterRules(rules, of: owner, choice)
+            return false
+        } catch let error as NetfilterError {
+            guard case .missing = error else { throw error }
+            try packetFilter(choice).add(rules, for: owner)
+            return true
+        }
+    }
 }

@@ -1,5 +1,4 @@
 public import CNI
-public import Netfilter
 
 /// A plugin that keeps something in the packet filter, and can put it back while its container runs: after somebody has
 /// flushed the filter, nothing else of the attachment is missing.
@@ -10,25 +9,6 @@ public protocol FilterRestoring: PluginCommands {
     /// - Returns: whether anything was missing.
     /// - Throws: what ADD would, for the part that is about the packet filter.
     func restore(_ request: Request) throws -> Bool
-}
-
-extension HostSystem {
-    /// Adds an attachment's rules unless they are all there, in whichever back end.
-    ///
-    /// - Returns: whether any was missing.
-    public func restoreFilterRules(
-        _ rules: [FilterRule], of owner: FilterOwner, _ choice: BackendChoice
-    ) throws -> Bool {
-        if rules.isEmpty { return false }
-        do {
-            try checkFilterRules(rules, of: owner, choice)
-            return false
-        } catch let error as NetfilterError {
-            guard case .missing = error else { throw error }
-            try packetFilter(choice).add(rules, for: owner)
-            return true
-        }
-    }
 }
 
 extension Request {

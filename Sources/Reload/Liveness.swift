@@ -1,3 +1,4 @@
+internal import Attachment
 internal import CNI
 internal import CNIRuntime
 internal import Netlink

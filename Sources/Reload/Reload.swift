@@ -1,3 +1,4 @@
+internal import Attachment
 internal import BridgePlugin
 internal import CNI
 public import CNIRuntime

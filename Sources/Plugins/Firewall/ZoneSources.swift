@@ -1,3 +1,4 @@
+internal import Attachment
 internal import CNI
 internal import DBus
 internal import Netfilter

@@ -1,3 +1,4 @@
+internal import Attachment
 public import CNI
 internal import Netlink
 internal import NetworkTypes
