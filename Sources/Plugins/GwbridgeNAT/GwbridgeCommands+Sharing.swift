@@ -106,6 +106,8 @@ extension GwbridgeCommands {
             way.interface = inside.name
             way.address = address.prefix
             // What it was made with is not written down anywhere but here; the rest is taken to be what we want.
+            let filter = try system.packetFilter(joining.configuration.backend)
+            way.backend = filter.name == "iptables" ? .iptables : .nftables
             way.options.communicates = outside.port?.isolated != true
             let routes = try container.routes(family: .ipv4)
             way.users = [
