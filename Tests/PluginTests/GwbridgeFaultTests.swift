@@ -47,7 +47,7 @@ import Testing
         func request(_ command: Command, _ network: Int, previous: CNIResult? = nil) throws -> Request {
             let ports = [
                 #"{"hostPort":8080,"containerPort":80,"protocol":"udp"},{"hostPort":8081,"containerPort":81}"#,
-                #"{"hostPort":8080,"containerPort":80,"protocol":"udp"},{"hostPort":8082,"containerPort":82}"#,
+                #"{"hostPort":8080,"containerPort":80,"protocol":"udp"},{"hostPort":8082,"containerPort":82,"protocol":"udp"}"#,
             ]
             let json = """
                 {"cniVersion":"1.0.0","name":"net\(network)","type":"gwbridge-nat","interface":"gw0",
