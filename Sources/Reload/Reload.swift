@@ -130,8 +130,13 @@ public struct Reload {
                     interfaceName: cached.attachment.interfaceName)
                 return [AttachmentTag(cached.attachment).linkName, AttachmentTag(gateway).linkName]
             })
-        return links.filter {
-            $0.alias?.hasPrefix("swiftlet ") == true && $0.kind == "veth" && !names.contains($0.name)
+        let containers = Set(known.map(\.attachment.containerID))
+        return links.filter { link in
+            guard link.kind == "veth", let alias = link.alias, alias.hasPrefix("swiftlet ") else { return false }
+            // A way out over a gateway bridge is the container's and no network's: "swiftlet @BRIDGE CONTAINER gw0".
+            let parts = alias.split(separator: " ")
+            if parts.count == 4, parts[1].hasPrefix("@") { return !containers.contains(String(parts[2])) }
+            return !names.contains(link.name)
         }
         .map { link in
             "\(link.name) (\(link.alias ?? "")): no runtime's result is remembered in \(cache.directory)/results; "
