@@ -122,7 +122,8 @@ let package = Package(
         room(
             "Reload",
             [
-                "Attachment", "BridgePlugin", "CNI", "CNIRuntime", "FirewallPlugin", "GwbridgeNATPlugin", "JSON", "Netlink",
+                "Attachment", "BridgePlugin", "CNI", "CNIRuntime", "FirewallPlugin", "GwbridgeNATPlugin", "JSON",
+                "Netlink",
                 "NetworkTypes", "OverlayVXLANPlugin", "PluginKit", "PortmapPlugin", "System",
             ]),
 

@@ -48,7 +48,7 @@ may_import() {
     Sources/Gossip/* | Sources/Cluster/*) say 'NetworkTypes StateMachine' ;;
     Sources/ClusterGraph/*) say '' ;;
     Sources/CNIRuntime/*) say 'CNI JSON NetworkTypes System' ;;
-    Sources/Reload/*) say 'CNI CNIRuntime JSON Netlink NetworkTypes PluginKit System *Plugin' ;;
+    Sources/Reload/*) say 'Attachment CNI CNIRuntime JSON Netlink NetworkTypes PluginKit System *Plugin' ;;
     Sources/Networks/*) say 'CNI CNIRuntime JSON NetworkTypes System' ;;
     Sources/Daemon/* | Sources/Commands/swiftletd/* | Sources/Commands/swiftlet/*) say '*' ;;
     Sources/Commands/*) say 'PluginKit *Plugin' ;;

@@ -1,5 +1,5 @@
-public import NetworkTypes
 internal import Netlink
+public import NetworkTypes
 
 extension OverlayNetwork {
     /// Tells this host's containers, and the gateways on `br0`, that addresses have these MACs now. Nothing goes to other

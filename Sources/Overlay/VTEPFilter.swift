@@ -93,7 +93,8 @@ public final class VTEPFilter {
         let layout = Layout(identity, vni: vni, port: port, members: Array(present))
         let chain = layout.chain.name
         return try commands(for: layout).isEmpty
-            ? nil : "the packet filter's rules of VXLAN are not as they should be (nft list chain inet swiftlet \(chain))"
+            ? nil
+            : "the packet filter's rules of VXLAN are not as they should be (nft list chain inet swiftlet \(chain))"
     }
 
     /// Takes a network's filter away, and what is shared with the last one. None is no error.

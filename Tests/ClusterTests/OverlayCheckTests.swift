@@ -33,7 +33,10 @@ struct OverlayCheckTests {
                 "a neighbour deleted", "no neighbour \(other)",
                 { _ = try one.overlay("ip", "neighbour", "del", other, "dev", "vxlan0") }
             ),
-            ("another MTU", "vxlan0 has MTU 1300", { _ = try one.overlay("ip", "link", "set", "vxlan0", "mtu", "1300") }),
+            (
+                "another MTU", "vxlan0 has MTU 1300",
+                { _ = try one.overlay("ip", "link", "set", "vxlan0", "mtu", "1300") }
+            ),
             (
                 "the filter flushed", "the packet filter",
                 { _ = try one.lab.tool("nft", "flush", "chain", "inet", "swiftlet", chain) }

@@ -8,7 +8,8 @@ import Testing
     .enabled(if: !Plugins.areReference, "the reference's announcement comes before the port forwards"))
 struct NeighbourTests {
     /// Who asks: a container on the same bridge, and the host.
-    private static func expectReached(_ lab: Lab, _ addresses: [String], from places: [String?], _ what: String) throws {
+    private static func expectReached(_ lab: Lab, _ addresses: [String], from places: [String?], _ what: String) throws
+    {
         for place in places {
             for address in addresses {
                 #expect(lab.pings(address, from: place, seconds: 1), "\(what): \(address) from \(place ?? "the host")")

@@ -145,7 +145,9 @@ struct OverlayBridgeTests {
         try host.add(OverlayInputs.daemonless(underlay, [("hostAccess", true)]), "c0").orFail()
         let path = try OverlayInputs.namespace(host)
         let links = try Value(parsing: Array(try host.overlay(path, "ip", "-j", "-6", "address", "show").utf8))
-        let names = links.elements.filter { !($0["addr_info"]?.elements ?? []).isEmpty }.compactMap { $0["ifname"]?.string }
+        let names = links.elements.filter { !($0["addr_info"]?.elements ?? []).isEmpty }.compactMap {
+            $0["ifname"]?.string
+        }
         #expect(Set(names) == ["lo", "br0"], "\(names)")
         #expect(try host.tool("sysctl", "-n", "net.ipv4.conf.swh-\(path.suffix(10)).arp_notify").hasPrefix("1"))
     }

@@ -18,7 +18,9 @@ struct LinkSettingsTests {
             try session.createLink(LinkSpec(name: "veth0", kind: .veth(peer: peer)))
             let inside = try RouteSession(in: inner)
             let link = try #require(try inside.link(named: "eth0"))
-            #expect(try inside.summary(ofLink: "eth0") == LinkSummary(index: link.index, mtu: 1400, mac: mac, isRunning: false))
+            #expect(
+                try inside.summary(ofLink: "eth0")
+                    == LinkSummary(index: link.index, mtu: 1400, mac: mac, isRunning: false))
             #expect(try session.summary(ofLink: "eth0") == nil)
             #expect(try session.summary(ofLink: "veth0")?.index == session.link(named: "veth0")?.index)
             #expect(try session.summary(ofLink: "lo") == LinkSummary(index: 1, mtu: 65536, mac: nil, isRunning: false))

@@ -34,7 +34,8 @@ extension StepExecutor {
     /// container must not become the host's router.
     private func advertisementKeepers(of stack: any NetworkStack) throws -> [Step.Parameter] {
         let learned = Set(
-            (try? stack.routes(family: .ipv6))?.filter { $0.routingProtocol == Self.advertised }.compactMap(\.link) ?? []
+            (try? stack.routes(family: .ipv6))?.filter { $0.routingProtocol == Self.advertised }.compactMap(\.link)
+                ?? []
         )
         return try stack.links().compactMap { link in
             let leadsElsewhere = link.kind != "bridge" && link.master == nil && link.peerNamespace == nil

@@ -17,7 +17,11 @@ struct EarlyFrames: Sendable {
         let time: UInt64
     }
 
+    /// How often it is looked for what is too old: a stranger who fills this must not have all of it gone through each time.
+    private static let expiryInterval: UInt64 = 250_000_000
+
     private var frames: [HostID: [Frame]] = [:]
+    private var lastExpiry: UInt64?
     /// How many bytes are kept.
     private(set) var bytes = 0
 
@@ -46,7 +50,9 @@ struct EarlyFrames: Sendable {
     }
 
     /// Drops what is too old.
-    mutating func expire(_ now: UInt64) {
+    private mutating func expire(_ now: UInt64) {
+        if let lastExpiry, now - min(now, lastExpiry) < Self.expiryInterval { return }
+        lastExpiry = now
         for host in Array(frames.keys) {
             let fresh = take(host, now: now)
             guard !fresh.isEmpty else { continue }

@@ -46,7 +46,9 @@ extension RouteSession {
             }
         } catch {
             // No route at all, or one that says so.
-            let nowhere: [Errno] = [Errno(rawValue: ENETUNREACH), Errno(rawValue: EHOSTUNREACH), .invalidArgument, .permissionDenied]
+            let nowhere: [Errno] = [
+                Errno(rawValue: ENETUNREACH), Errno(rawValue: EHOSTUNREACH), .invalidArgument, .permissionDenied,
+            ]
             if nowhere.contains(error.errno) { return false }
             throw NetlinkError(error, "read route", "to \(address)")
         }
