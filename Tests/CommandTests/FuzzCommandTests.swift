@@ -127,10 +127,14 @@ struct Mutator {
         "ips", "cni", "disableContainerInterface", "priority", "table", "scope", "advmss",
     ]
 
-    mutating func call(_ plugin: String) -> PluginCall {
+    /// A wrong call of a plugin.
+    ///
+    /// - Parameter base: the right configuration; one for the plugin's name by default.
+    mutating func call(_ plugin: String, base: Value? = nil) -> PluginCall {
         let version = random.pick(Plugins.versions) ?? "1.0.0"
         var config: Value =
             switch plugin {
+            case _ where base != nil: (base ?? .null).with(("cniVersion", .string(version)))
             case "bridge":
                 Inputs.bridge(version, random.pick([["10.1.2.0/24"], ["10.1.2.0/24", "2001:db8::/64"], []]) ?? [])
             case "host-local": Inputs.hostLocal(version, ["10.1.2.0/24", "2001:db8::/64"])

@@ -21,8 +21,9 @@ struct NetworkCommandTests {
     }
 
     private func daemon(_ lab: Lab, _ answers: [String: (Int, Value)]) throws -> FakeControl {
-        try FakeControl(lab, at: Self.socket) { question in
-            answers[question.line] ?? (404, ["error": "no such thing", "remedy": "make one"])
+        let known = ["GET /v1/networks": (200, [] as Value)]
+        return try FakeControl(lab, at: Self.socket) { question in
+            answers[question.line] ?? known[question.line] ?? (404, ["error": "no such thing", "remedy": "make one"])
         }
     }
 
@@ -35,7 +36,7 @@ struct NetworkCommandTests {
             "192.168.0.64/26", "--aux-address", "router=192.168.0.70", "-o", "mtu=1400", "demonet")
         #expect(created.status == 0, "\(created.errorText)")
         #expect(created.text == (Self.demonet["Id"]?.string ?? "") + "\n")
-        let question = try #require(daemon.asked.first)
+        let question = try #require(daemon.asked.last)
         #expect(question.body?["network"]?.string == "demonet")
         let definition = try #require(question.body?["definition"])
         #expect(
@@ -63,7 +64,7 @@ struct NetworkCommandTests {
         let refused = try network(lab, "create", "-d", "overlay", "--subnet", "192.168.0.0/24", "demonet")
         #expect(refused.status == 1 && refused.errorText == "swiftlet: \(words); remove one\n")
         #expect(try lab.list("/run/net.d") == [])
-        #expect(daemon.asked.map(\.line) == ["POST /v1/networks"])
+        #expect(daemon.asked.map(\.line) == ["GET /v1/networks", "POST /v1/networks"])
     }
 
     @Test("what cannot be written is withdrawn")
@@ -74,7 +75,7 @@ struct NetworkCommandTests {
             lab, ["POST /v1/networks": (200, Self.demonet), "DELETE /v1/networks/demonet": (200, [:])])
         let refused = try network(lab, "create", "-d", "overlay", "--subnet", "192.168.0.0/24", "demonet")
         #expect(refused.status == 1 && refused.errorText.contains("10-other.conflist already defines"))
-        #expect(daemon.asked.map(\.line) == ["POST /v1/networks", "DELETE /v1/networks/demonet"])
+        #expect(daemon.asked.map(\.line) == ["GET /v1/networks", "POST /v1/networks", "DELETE /v1/networks/demonet"])
     }
 
     @Test("without a daemon an overlay is not created, unless nobody is to be told")

@@ -201,7 +201,7 @@ struct DefinitionTests {
         try fault("not inside") { $0.subnets[0].range = try prefix("192.168.0.0/23") }
         try fault("means nothing") { $0.options = ["colour": "blue"] }
         try fault("cannot be encrypted") { $0.options = ["encrypted": ""] }
-        try fault("68 to 65535") { $0.options = ["mtu": "1"] }
+        try fault("576 to 65535") { $0.options = ["mtu": "1"] }
         try fault("letters, digits") { $0.name = "../x" }
         try fault("needs a subnet") { $0.subnets = [] }
     }
