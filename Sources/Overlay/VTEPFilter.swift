@@ -83,7 +83,7 @@ public final class VTEPFilter {
     public func difference(
         _ identity: NetworkIdentity, vni: UInt32, port: UInt16, members wanted: Set<IPAddress>, isComplete: Bool = true
     ) throws(NetfilterError) -> String? {
-        guard let present = try members(identity) else { return "the packet filter lets anybody's VXLAN in" }
+        guard let present = try listedMembers(identity) else { return "the packet filter lets anybody's VXLAN in" }
         if let missing = wanted.subtracting(present).min() {
             return "the packet filter does not let VXLAN from \(missing) in"
         }

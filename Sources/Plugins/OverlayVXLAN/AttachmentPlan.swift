@@ -82,7 +82,7 @@ struct AttachmentPlan: Equatable {
         let unusual = addresses.map(\.address.address).filter { NetworkIdentity.containerMAC($0) != mac }
         if unusual.isEmpty { return }
         let own = mac
-        steps.append(.forgetNeighbours(unusual, link: OverlaySegment.bridgeName, .host))
+        steps.append(.forgetNeighbours(unusual, link: OverlaySegment.bridgeName, .segment))
         steps.append(.changeLink(input.interfaceName, LinkChange { $0.mac = own }, .container))
     }
 
