@@ -172,7 +172,7 @@ count_report() {
 }
 
 swift_tests() {
-    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=900
+    local begin=$SECONDS status=0 report=$logs/report-swift-testing.xml total=0 wrong=0 left_out=0 limit=1500
     local options=(--package-path "$root" --skip-build --xunit-output "$logs/report.xml"
         --explicit-target-dependency-import-check warn)
     if [ -n "$filter" ] && ! is_section "$filter"; then options+=(--filter "$filter"); fi

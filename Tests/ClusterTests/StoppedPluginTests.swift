@@ -67,8 +67,10 @@ struct StoppedPluginTests {
         let refused = try told([("blocks", true)])
         #expect(refused.status == 409 && refused.document["code"]?.integer == 11, "\(refused)")
         #expect(try one.endpoints()["\(address)/24"] == "h2 live")
-        // One with an address of another delegate is none of the blocks' business.
-        #expect(try told([]).status == 200)
+        // What another host's container has is refused whoever chose it; else an address of another delegate is none of
+        // the blocks' business.
+        #expect(try told([]).status == 409)
+        #expect(try told([("addresses", ["192.168.0.250/24"])]).status == 200)
     }
 
     @Test("a lock that is held stops its own network and no other")

@@ -35,7 +35,7 @@ struct GoldenStateTests {
         defer { journal.close() }
         #expect(!journal.mayLackChanges)
         let (key, isNew) = try HostKey.load(directory: directory.path)
-        #expect(!isNew && "\(key.id)" == "fc8a4d0c8fe63575c727c6899a5affa6")
+        #expect(!isNew && "\(key.id)" == "202970f44be89c2eed15c26397c073fa")
 
         let networks = values(journal, .network)
         #expect(networks.map(\.name) == ["demonet", "kept"])

@@ -15,13 +15,13 @@ struct IPTablesCheckTests {
     /// Each puts another rule in a rule's place, so that their number stays.
     static let changes = [
         "nat CNI-DN-%s 1 -p tcp --dport 8080 -s 10.9.0.0/16 -j CNI-HOSTPORT-SETMARK",
-        "nat CNI-DN-%s 3 -p tcp --dport 8080 -j DNAT --to-destination 10.1.0.99:80",
+        "nat CNI-DN-%s 3 -p tcp --dport 8080 -j DNAT --to-destination 10.1.0.5:81",
         "nat CNI-HOSTPORT-DNAT 1 -p tcp -m multiport --dports 9090 -j CNI-DN-%s",
         "nat CNI-HOSTPORT-MASQ 1 -m mark --mark 0x4000/0x4000 -j MASQUERADE",
         "nat CNI-HOSTPORT-SETMARK 1 -m comment --comment other -j MARK --set-xmark 0x4000/0x4000",
-        "nat CNI-%m 2 -d 10.99.0.0/16 -j RETURN", "nat CNI-%m 1 -d 10.1.0.0/16 -j DROP",
+        "nat CNI-%m 2 -d 10.99.0.0/16 -j RETURN", "nat CNI-%m 1 -d 10.1.0.0/17 -j ACCEPT",
         "nat POSTROUTING 2 -s 10.1.0.77/32 -j CNI-%m",
-        "filter CNI-FORWARD 2 -d 10.1.0.5/32 -m comment --comment TAG -j DROP",
+        "filter CNI-FORWARD 2 -d 10.1.0.5/32 -m comment --comment %t -j DROP",
         "filter CNI-ISOLATION-STAGE-2 1 -o br9 -j DROP",
     ]
 
@@ -30,7 +30,7 @@ struct IPTablesCheckTests {
         guard Files.exists("/usr/sbin/iptables-\(variant)") else { return }
         let rules = try everyRule("10.1.0.5", "fd00::5", port: 8080)
         let long = change.replacing("%s", with: String(one.portChain.dropFirst(7)))
-            .replacing("%m", with: String(one.masqueradeChain.dropFirst(4))).replacing("TAG", with: one.tag)
+            .replacing("%m", with: String(one.masqueradeChain.dropFirst(4))).replacing("%t", with: one.tag)
         let words = long.split(separator: " ", maxSplits: 3).map(String.init)
         try inFreshNamespace { _ in
             let filter = try IPTables(variant == "nft" ? .tables : .legacy)
