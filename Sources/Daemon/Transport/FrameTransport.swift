@@ -25,7 +25,7 @@ final class FrameTransport {
     static let acceptedLimit = 1024
     static let acceptedPerSourceLimit = 16
     /// The most that the frames on their streams may take together before they are complete.
-    static let intakeLimit = 16 << 20
+    static let intakeLimit = 8 << 20
     /// The most that may wait for all peers together.
     static let unsentLimit = 64 << 20
 
