@@ -43,6 +43,8 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable {
     public static let textFileBusy = Errno(rawValue: ETXTBSY)
     /// File too large. The corresponding C error is `EFBIG`.
     public static let fileTooLarge = Errno(rawValue: EFBIG)
+    /// File name too long. The corresponding C error is `ENAMETOOLONG`.
+    public static let fileNameTooLong = Errno(rawValue: ENAMETOOLONG)
     /// No space left. The corresponding C error is `ENOSPC`.
     public static let noSpace = Errno(rawValue: ENOSPC)
     /// `EDQUOT`: the user's share of the file system is used up.

@@ -52,6 +52,13 @@ struct HostileFileTests {
         try lab.run("host-local", "ADD", containerID: "b", Inputs.hostLocal("1.0.0")).orFail()
     }
 
+    @Test("D tuning's DEL of a container whose id is too long for a file's name")
+    func longIdentifier() throws {
+        let lab = try Lab()
+        let config: Value = ["cniVersion": "1.0.0", "name": "net", "type": "tuning", "mtu": 1400]
+        try lab.run("tuning", "DEL", containerID: String(repeating: "a", count: 5000), config).orFail()
+    }
+
     @Test("B5 a runtime that ignores SIGCHLD: a delegate that fails is no success", .timeLimit(.minutes(1)))
     func ignoredSignal() throws {
         let lab = try Lab()

@@ -174,7 +174,8 @@ func addVeth(to host: FakeHost, _ name: String, _ interfaceName: String, contain
         let error = #expect(throws: CNIError.self) {
             try BandwidthCommands(system: host).add(request(.add, Self.json(), previous: previous))
         }
-        #expect(error?.message.contains(message) == true, "\(error as Any)")
+        #expect(error?.message.contains(message) == true && error?.code == 7, "\(error as Any)")
+        #expect(error?.details.isEmpty == false)
         #expect(host.world == before)
     }
 

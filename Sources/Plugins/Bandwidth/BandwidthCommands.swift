@@ -64,7 +64,11 @@ public struct BandwidthCommands: PluginCommands {
         _ request: Request, _ previous: CNIResult, _ host: any NetworkStack, _ container: any NetworkStack
     ) throws -> Link {
         let name = request.attachment.interfaceName
-        func refusal(_ message: String) -> CNIError { CNIError(CNIError.Code.internal, message) }
+        func refusal(_ message: String) -> CNIError {
+            CNIError(
+                CNIError.Code.invalidConfiguration, message,
+                details: "put bandwidth behind a plugin that makes a veth pair between the host and the container")
+        }
         guard let inside = try container.link(named: name) else {
             throw refusal("container interface \(name) has no veth peer: could not look up \"\(name)\": Link not found")
         }
@@ -77,7 +81,7 @@ public struct BandwidthCommands: PluginCommands {
         }
         guard previous.interfaces.contains(where: { $0.name == link.name && ($0.sandbox ?? "").isEmpty }) else {
             throw CNIError(
-                CNIError.Code.internal, "no veth peer of container interface found in host ns",
+                CNIError.Code.invalidConfiguration, "no veth peer of container interface found in host ns",
                 details: "it is \(link.name), which prevResult does not list")
         }
         return link

@@ -32,7 +32,8 @@ public struct DiskFiles: BackupFiles {
                 throw SystemError("read", path, error)
             }
         } catch {
-            if error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory { return nil }
+            // A name that is too long for a file is none's: the reference's store cannot have it either.
+            if [.noSuchFileOrDirectory, .notDirectory, .fileNameTooLong].contains(error.errno) { return nil }
             throw error
         }
     }
@@ -52,7 +53,13 @@ public struct DiskFiles: BackupFiles {
     }
 
     /// Removes a file.
-    public func remove(_ path: String) throws(SystemError) { try Files.remove(path) }
+    public func remove(_ path: String) throws(SystemError) {
+        do {
+            try Files.remove(path)
+        } catch {
+            if error.errno != .fileNameTooLong { throw error }
+        }
+    }
 
     /// Lists a directory.
     public func list(_ path: String) throws(SystemError) -> [String] {
