@@ -41,7 +41,7 @@ struct AddressDelegate {
         do {
             do {
                 return try Delegate.add(type: type, request: request)
-            } catch  where type == "host-local" && error.message.contains("duplicate allocation is not allowed") {
+            } catch  where type == "host-local" && error.message.hasSuffix("duplicate allocation is not allowed") {
                 // Another host-local cannot be told that its owner has come back, only that it was gone.
                 try Delegate.delete(type: type, request: request)
                 return try Delegate.add(type: type, request: request)
