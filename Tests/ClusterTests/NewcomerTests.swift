@@ -26,7 +26,13 @@ struct NewcomerTests {
             try newcomer.lab.tool("sh", "-c", "rm -rf /run/state /var/lib/cni/networks")
             newcomer.rename("n\(trial)")
             try newcomer.startDaemon()
-            let address = try newcomer.connect("new", network)
+            // The first ADD may have to try again while the others hear of the host.
+            var found: String?
+            try hosts.eventually("an address in trial \(trial)") {
+                found = try newcomer.connect("new", network)
+                return true
+            }
+            let address = try #require(found)
             let start = monotonicNanoseconds()
             for index in 0..<4 {
                 try hosts.eventually("\(index) knows \(address) of trial \(trial)") {
